@@ -1,0 +1,622 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * commit_log.c
+ *	  realtime.commit_log: appending, rotation and pruning, forgetting.
+ *
+ * Model
+ * 1. The log is an inheritance parent with LOG_CHILDREN children; one is current and takes all rows.
+ *	  realtime.log_state says which, and since when and until when the others were.
+ * 2. A writer caches the current child. Rotation invalidates the parent's relcache entry; a writer
+ *	  looks again after it locked the child, so that no row goes to a child that was left before.
+ * 3. A child is emptied whole by new files, when all in it is older than realtime.retention or the
+ *	  log is over realtime.max_log_size. The lock is asked for without waiting: a child in use is
+ *	  skipped, writers never wait (they use another child, or hold the lock themselves).
+ * 4. Emptying is visible to every snapshot at once. Under the lock prune therefore records the
+ *	  highest transaction it drops and a snapshot; a reader asks realtime.position_error() in a new
+ *	  statement after reading.
+ * 5. Neither rows nor emptying are decoded logically.
+ * 6. House-keeping needs no daemon: every 64th transaction looks whether it is due and has a
+ *	  background worker do it.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/predicate.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "bulk.h"
+#include "catalog.h"
+#include "commit_log.h"
+#include "compat.h"
+#include "doorbell.h"
+#include "entity.h"
+#include "guc.h"
+#include "json.h"
+
+#define LOG_CHILDREN 4
+#define HOUSEKEEPING_EVERY 64	/* transactions between two looks at the clock and the size */
+#define HOUSEKEEPING_PAUSE 5	/* s between two workers that one backend starts */
+
+PG_FUNCTION_INFO_V1(realtime_prune);
+PG_FUNCTION_INFO_V1(realtime_forget);
+
+PGDLLEXPORT void realtime_prune_worker_main(Datum database);
+
+/* The current child as this backend knows it, for its life; invalidated with the parent. */
+static struct
+{
+	bool		is_valid;
+	Oid			parent;
+	Oid			child;
+	TimestampTz filled_from;
+}			target;
+
+/* ------------------------------------------------------------------------------------------------
+ * Appending
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Relcache callback. */
+static void
+invalidate(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid) || relid == target.parent || relid == target.child)
+		target.is_valid = false;
+}
+
+/* Oid of a child by number. */
+static Oid
+child_oid(int child)
+{
+	char		name[NAMEDATALEN];
+	Oid			relid;
+
+	snprintf(name, sizeof(name), "commit_log_%d", child);
+	relid = get_relname_relid(name, get_namespace_oid("realtime", false));
+	if (!OidIsValid(relid))
+		elog(ERROR, "realtime: table %s is missing", name);
+	return relid;
+}
+
+/* Looks up the current child; the first when nothing is recorded (a new or recovered server). */
+static void
+find_target(void)
+{
+	Relation	state = realtime_table_open("log_state", AccessShareLock);
+	RealtimeScan scan;
+	HeapTuple	tuple;
+	int			child = 0;
+	bool		isnull;
+
+	target.parent = get_relname_relid("commit_log", get_namespace_oid("realtime", false));
+	target.filled_from = 0;
+	target.is_valid = true;		/* an invalidation from here on counts */
+	realtime_table_beginscan(&scan, state);
+	while ((tuple = realtime_table_next(&scan)) != NULL)
+	{
+		if (!DatumGetBool(realtime_table_get(state, tuple, "is_current", &isnull)))
+			continue;
+		child = DatumGetInt32(realtime_table_get(state, tuple, "child", &isnull));
+		target.filled_from = DatumGetTimestampTz(realtime_table_get(state, tuple, "filled_from",
+																	&isnull));
+	}
+	realtime_table_endscan(&scan);
+	table_close(state, AccessShareLock);
+	target.child = child_oid(child);
+}
+
+/* Opens the current child, locked; looks again when a rotation came in between. */
+static Relation
+open_target(void)
+{
+	for (;;)
+	{
+		Relation	log;
+
+		if (!target.is_valid)
+			find_target();
+		log = table_open(target.child, RowExclusiveLock);
+		if (target.is_valid)
+			return log;
+		table_close(log, NoLock);
+	}
+}
+
+/* Starts a worker that prunes this database; whether one can be had does not matter. */
+static void
+start_housekeeping(TimestampTz now)
+{
+	static TimestampTz last = 0;	/* for the backend's life */
+	BackgroundWorker worker = {0};
+
+	if (last != 0 && !TimestampDifferenceExceeds(last, now, HOUSEKEEPING_PAUSE * 1000))
+		return;
+	last = now;
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	strlcpy(worker.bgw_library_name, "realtime", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "realtime_prune_worker_main",
+			sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "realtime prune", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "realtime prune", BGW_MAXLEN);
+	(void) RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/* Whether the current child is full or old enough to turn to the next. */
+static bool
+is_rotation_due(Relation log, TimestampTz filled_from, TimestampTz now)
+{
+	uint64		size = (uint64) RelationGetNumberOfBlocks(log) * BLCKSZ;
+
+	if (size == 0)
+		return false;
+	if (OidIsValid(log->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(log->rd_rel->reltoastrelid, AccessShareLock);
+
+		size += (uint64) RelationGetNumberOfBlocks(toast) * BLCKSZ;
+		table_close(toast, AccessShareLock);
+	}
+	return size > (uint64) realtime_max_log_size * 1024 * 1024 / LOG_CHILDREN
+		|| now - filled_from > (int64) realtime_retention * USECS_PER_SEC / (LOG_CHILDREN - 1);
+}
+
+void
+realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn, const char *events, int len)
+{
+	Relation	log = open_target();
+	FullTransactionId xid = GetTopFullTransactionId();
+	RealtimeValue values[] = {
+		{"xid", FullTransactionIdGetDatum(xid), false},
+		{"part", Int32GetDatum(part), false},
+		{"at", TimestampTzGetDatum(at), false},
+		{"lsn", LSNGetDatum(lsn), false},
+		{"events", PointerGetDatum(cstring_to_text_with_len(events, len)), false},
+	};
+
+	realtime_table_insert(log, values, lengthof(values));
+	pfree(DatumGetPointer(values[4].value));
+	if (part == 0 && U64FromFullTransactionId(xid) % HOUSEKEEPING_EVERY == 0
+		&& IsUnderPostmaster && is_rotation_due(log, target.filled_from, at))
+		start_housekeeping(at);
+	table_close(log, NoLock);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Pruning
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* One child as realtime.log_state has it. */
+typedef struct Child
+{
+	bool		is_known;
+	bool		is_current;
+	TimestampTz filled_from;
+	TimestampTz filled_to;
+	uint64		size;			/* bytes, TOAST included */
+} Child;
+
+/* Reads the state and the sizes; returns the number of the current child. */
+static int
+read_children(Child *children, TimestampTz now)
+{
+	Relation	state = realtime_table_open("log_state", AccessShareLock);
+	RealtimeScan scan;
+	HeapTuple	tuple;
+	int			current = -1;
+
+	memset(children, 0, sizeof(Child) * LOG_CHILDREN);
+	realtime_table_beginscan(&scan, state);
+	while ((tuple = realtime_table_next(&scan)) != NULL)
+	{
+		bool		isnull;
+		int			i = DatumGetInt32(realtime_table_get(state, tuple, "child", &isnull));
+		Datum		filled_to;
+
+		if (i < 0 || i >= LOG_CHILDREN)
+			continue;
+		children[i].is_known = true;
+		children[i].is_current = DatumGetBool(realtime_table_get(state, tuple, "is_current",
+																 &isnull));
+		children[i].filled_from = DatumGetTimestampTz(realtime_table_get(state, tuple,
+																		 "filled_from", &isnull));
+		filled_to = realtime_table_get(state, tuple, "filled_to", &isnull);
+		children[i].filled_to = isnull ? now : DatumGetTimestampTz(filled_to);
+		if (children[i].is_current)
+			current = i;
+	}
+	realtime_table_endscan(&scan);
+	table_close(state, AccessShareLock);
+	for (int i = 0; i < LOG_CHILDREN; i++)
+		children[i].size = DatumGetInt64(DirectFunctionCall1(pg_table_size,
+															 ObjectIdGetDatum(child_oid(i))));
+	return current;
+}
+
+/* Replaces a child's row of realtime.log_state. */
+static void
+write_child(int i, const Child *child)
+{
+	Relation	state = realtime_table_open("log_state", RowExclusiveLock);
+	RealtimeScan scan;
+	HeapTuple	tuple;
+	bool		isnull;
+	RealtimeValue values[] = {
+		{"child", Int32GetDatum(i), false},
+		{"is_current", BoolGetDatum(child->is_current), false},
+		{"filled_from", TimestampTzGetDatum(child->filled_from), false},
+		{"filled_to", TimestampTzGetDatum(child->filled_to), child->is_current},
+	};
+
+	realtime_table_beginscan(&scan, state);
+	while ((tuple = realtime_table_next(&scan)) != NULL)
+		if (DatumGetInt32(realtime_table_get(state, tuple, "child", &isnull)) == i)
+			realtime_table_delete(state, tuple);
+	realtime_table_endscan(&scan);
+	CommandCounterIncrement();
+	realtime_table_insert(state, values, lengthof(values));
+	table_close(state, NoLock);
+	CommandCounterIncrement();
+}
+
+/* The highest transaction that has a row in a child, 0 when none has. */
+static uint64
+highest_xid(Relation log)
+{
+	List	   *indexes = RelationGetIndexList(log);
+	Relation	index;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint64		xid = 0;
+	bool		isnull;
+
+	if (indexes == NIL)
+		elog(ERROR, "realtime: table %s has no index", RelationGetRelationName(log));
+	index = index_open(linitial_oid(indexes), AccessShareLock);
+	scan = systable_beginscan_ordered(log, index, GetActiveSnapshot(), 0, NULL);
+	if ((tuple = systable_getnext_ordered(scan, BackwardScanDirection)) != NULL)
+		xid = U64FromFullTransactionId(DatumGetFullTransactionId(
+							realtime_table_get(log, tuple, "xid", &isnull)));
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	list_free(indexes);
+	return xid;
+}
+
+/* Raises the floor of the history: xid was dropped under the active snapshot. */
+static void
+raise_floor(uint64 xid)
+{
+	Relation	floor = realtime_table_open("log_floor", RowExclusiveLock);
+	RealtimeScan scan;
+	HeapTuple	tuple;
+	bool		isnull;
+	RealtimeValue values[] = {
+		{"id", Int32GetDatum(0), false},
+		{"dropped", (Datum) 0, false},
+		{"snapshot", OidFunctionCall0(F_PG_CURRENT_SNAPSHOT), false},
+	};
+
+	realtime_table_beginscan(&scan, floor);
+	while ((tuple = realtime_table_next(&scan)) != NULL)
+	{
+		uint64		before = U64FromFullTransactionId(DatumGetFullTransactionId(
+								realtime_table_get(floor, tuple, "dropped", &isnull)));
+
+		xid = Max(xid, before);
+		realtime_table_delete(floor, tuple);
+	}
+	realtime_table_endscan(&scan);
+	CommandCounterIncrement();
+	values[1].value = FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
+	realtime_table_insert(floor, values, lengthof(values));
+	table_close(floor, NoLock);
+	CommandCounterIncrement();
+}
+
+/* Empties a child unless somebody uses it; returns whether it did. */
+static bool
+empty_child(int i)
+{
+	Oid			relid = child_oid(i);
+	Relation	log;
+	Oid			toast;
+	uint64		xid;
+	ReindexParams params = {0};
+
+	if (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		return false;
+	log = table_open(relid, NoLock);
+	PushActiveSnapshot(GetLatestSnapshot());
+	xid = highest_xid(log);
+	if (xid > 0)
+		raise_floor(xid);
+	PopActiveSnapshot();
+	CheckTableForSerializableConflictIn(log);
+	compat_new_relation_file(log);
+	toast = log->rd_rel->reltoastrelid;
+	if (OidIsValid(toast))
+	{
+		Relation	toastrel = table_open(toast, AccessExclusiveLock);
+
+		compat_new_relation_file(toastrel);
+		table_close(toastrel, NoLock);
+	}
+	compat_reindex_relation(relid, REINDEX_REL_PROCESS_TOAST, &params);
+	table_close(log, NoLock);
+	return true;
+}
+
+/* The oldest child that is neither current nor empty nor skipped, or -1. */
+static int
+oldest_child(const Child *children, int current, const bool *is_skipped)
+{
+	int			oldest = -1;
+
+	for (int i = 0; i < LOG_CHILDREN; i++)
+		if (i != current && children[i].size > 0 && !is_skipped[i]
+			&& (oldest < 0 || children[i].filled_to < children[oldest].filled_to))
+			oldest = i;
+	return oldest;
+}
+
+/* Total size of the log. */
+static uint64
+total_size(const Child *children)
+{
+	uint64		size = 0;
+
+	for (int i = 0; i < LOG_CHILDREN; i++)
+		size += children[i].size;
+	return size;
+}
+
+/* Turns from the current child to an empty one when that is due and there is one. */
+static void
+rotate(Child *children, int current, TimestampTz now)
+{
+	Relation	log = table_open(child_oid(current), AccessShareLock);
+	bool		is_due = is_rotation_due(log, children[current].filled_from, now);
+
+	table_close(log, AccessShareLock);
+	for (int i = 1; is_due && i < LOG_CHILDREN; i++)
+	{
+		int			next = (current + i) % LOG_CHILDREN;
+
+		if (children[next].size > 0)
+			continue;
+		children[current].is_current = false;
+		children[current].filled_to = now;
+		children[next].is_current = true;
+		children[next].filled_from = now;
+		write_child(current, &children[current]);
+		write_child(next, &children[next]);
+		CacheInvalidateRelcacheByRelid(get_relname_relid("commit_log",
+														 get_namespace_oid("realtime", false)));
+		break;
+	}
+}
+
+/* SQL: prune() */
+Datum
+realtime_prune(PG_FUNCTION_ARGS)
+{
+	LOCKTAG		tag;
+	Child		children[LOG_CHILDREN];
+	bool		is_skipped[LOG_CHILDREN] = {false};
+	TimestampTz now = GetCurrentTimestamp();
+	int			current;
+	int			oldest;
+	int			emptied = 0;
+
+	PreventCommandIfReadOnly("realtime.prune()");
+	PreventCommandDuringRecovery("realtime.prune()");
+	realtime_lock_tag(&tag, REALTIME_LOCK_PRUNE);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		PG_RETURN_INT32(0);
+	(void) realtime_bulk_reap_dead();
+	current = read_children(children, now);
+	if (current < 0)
+	{
+		/* A new server, or one whose crash emptied the unlogged table: all is as if of now. */
+		current = 0;
+		for (int i = 0; i < LOG_CHILDREN; i++)
+		{
+			children[i].is_current = i == current;
+			children[i].filled_from = children[i].filled_to = now;
+			write_child(i, &children[i]);
+		}
+	}
+	while ((oldest = oldest_child(children, current, is_skipped)) >= 0)
+	{
+		if (now - children[oldest].filled_to <= (int64) realtime_retention * USECS_PER_SEC
+			&& total_size(children) <= (uint64) realtime_max_log_size * 1024 * 1024)
+			break;
+		if (empty_child(oldest))
+		{
+			children[oldest].size = 0;
+			emptied++;
+		}
+		is_skipped[oldest] = true;
+	}
+	rotate(children, current, now);
+	PG_RETURN_INT32(emptied);
+}
+
+/* Entry point of the worker that prunes a database once. */
+void
+realtime_prune_worker_main(Datum database)
+{
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+	StartTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, "realtime.prune()");
+	if (OidIsValid(get_namespace_oid("realtime", true)))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		SPI_connect();
+		(void) SPI_execute("SELECT realtime.prune()", false, 0);
+		SPI_finish();
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Forgetting
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Rewrites one row's events without a record's: (new events or null, how many are gone). */
+static const char *const forget_query =
+	"SELECT '[' || coalesce(pg_catalog.string_agg(text, ',' ORDER BY n)"
+	"              FILTER (WHERE NOT is_gone), '') || ']',"
+	"       pg_catalog.count(*) FILTER (WHERE is_gone OR is_changed)"
+	" FROM (SELECT n, mine AND (e -> 'id' OPERATOR(pg_catalog.=) $4"
+	"                     OR e -> 'meta' -> 'oldId' OPERATOR(pg_catalog.=) $4"
+	"                     OR e -> 'meta' -> 'newId' OPERATOR(pg_catalog.=) $4) IS TRUE AS is_gone,"
+	"              has_key AS is_changed,"
+	"              CASE WHEN has_key THEN pg_catalog.jsonb_set(e, '{data,keys}',"
+	"                (SELECT coalesce(pg_catalog.jsonb_agg(k), '[]')"
+	"                 FROM pg_catalog.jsonb_array_elements(e -> 'data' -> 'keys') k"
+	"                 WHERE k OPERATOR(pg_catalog.<>) $4))::text ELSE raw::text END AS text"
+	"       FROM (SELECT n, raw, e, mine, mine AND (e ->> 'action') LIKE 'bulk\\_%'"
+	"                    AND pg_catalog.jsonb_typeof(e -> 'data' -> 'keys') OPERATOR(pg_catalog.=) 'array'"
+	"                    AND (e -> 'data' -> 'keys') OPERATOR(pg_catalog.@>) pg_catalog.jsonb_build_array($4) AS has_key"
+	"             FROM (SELECT n, raw, raw::jsonb AS e,"
+	"                          raw ->> 'feature' OPERATOR(pg_catalog.=) $2"
+	"                          AND raw ->> 'entity' OPERATOR(pg_catalog.=) $3 AS mine"
+	"                   FROM pg_catalog.json_array_elements($1) WITH ORDINALITY AS x(raw, n)) a) b) c";
+
+/* Forgets a record in one row of the log; returns how many events went. */
+static int64
+forget_in_row(Relation log, HeapTuple tuple, SPIPlanPtr plan, Datum *args)
+{
+	TupleDesc	desc = RelationGetDescr(log);
+	int			nevents = realtime_table_attnum(log, "events") - 1;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	bool		isnull;
+	int64		gone;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	args[0] = PointerGetDatum(PG_DETOAST_DATUM(values[nevents]));
+	if (SPI_execute_plan(plan, args, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "realtime: could not search the log");
+	gone = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	if (gone > 0)
+	{
+		HeapTuple	replacement;
+
+		values[nevents] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		replacement = heap_form_tuple(desc, values, nulls);
+		realtime_table_delete(log, tuple);
+		realtime_table_insert_tuple(log, replacement);
+		heap_freetuple(replacement);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	pfree(values);
+	pfree(nulls);
+	return gone;
+}
+
+/* SQL: forget(relation, id) */
+Datum
+realtime_forget(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	char	   *id = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	RealtimeRegistration registration;
+	Oid			types[] = {JSONOID, TEXTOID, TEXTOID, JSONBOID};
+	Datum		args[4];
+	StringInfoData id_json;
+	JsonbValue	buffer;
+	JsonbValue *keys;
+	SPIPlanPtr	plan;
+	int			guc_level;
+	int64		gone = 0;
+
+	PreventCommandIfReadOnly("realtime.forget()");
+	if (!compat_owns_relation(relid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of the table to forget its records")));
+	if (!realtime_registration_of_relation(relid, &registration))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("%s is not registered", get_rel_name(relid)),
+				 errhint("Call realtime.enable() first.")));
+	initStringInfo(&id_json);
+	keys = getKeyJsonValueFromContainer(&registration.settings->root, "key", 3, &buffer);
+	if (keys && keys->type == jbvBinary && JsonContainerSize(keys->val.binary.data) > 1)
+		appendStringInfoString(&id_json, id);
+	else
+		realtime_json_append_string(&id_json, id, strlen(id));
+	args[1] = CStringGetTextDatum(registration.feature);
+	args[2] = CStringGetTextDatum(registration.entity);
+	args[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(id_json.data));
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	plan = SPI_prepare(forget_query, lengthof(types), types);
+	if (plan == NULL)
+		elog(ERROR, "realtime: could not prepare the search of the log");
+	for (int i = 0; i < LOG_CHILDREN; i++)
+	{
+		Relation	log = table_open(child_oid(i), RowExclusiveLock);
+		RealtimeScan scan;
+		HeapTuple	tuple;
+
+		realtime_table_beginscan(&scan, log);
+		while ((tuple = realtime_table_next(&scan)) != NULL)
+		{
+			CHECK_FOR_INTERRUPTS();
+			gone += forget_in_row(log, tuple, plan, args);
+		}
+		realtime_table_endscan(&scan);
+		table_close(log, NoLock);
+	}
+	SPI_finish();
+	AtEOXact_GUC(true, guc_level);
+	PG_RETURN_INT64(gone);
+}
+
+/* Listens to invalidations. */
+void
+realtime_log_init(void)
+{
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
