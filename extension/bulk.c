@@ -219,7 +219,8 @@ notice_at_commit(BulkOperation *operation, const char *why)
 	ereport(NOTICE,
 			(errmsg("bulk progress will be delivered at commit"),
 			 errdetail("%s", why),
-			 errhint("Live progress needs a free background worker: see max_worker_processes.")));
+			 errhint("Live progress needs a background worker for the session: see "
+					 "max_worker_processes.")));
 }
 
 /*
@@ -502,12 +503,8 @@ add_progress(BulkOperation *operation)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (operation->sent_at != 0
-		&& ((operation->counts.completed == operation->sent.completed
-			 && operation->counts.failed == operation->sent.failed)
-			|| (now >= operation->sent_at
-				&& now < TimestampTzPlusMilliseconds(operation->sent_at,
-													 REALTIME_BULK_PROGRESS_MS))))
+	if (realtime_bulk_counts_equal(operation->counts, operation->sent)
+		|| realtime_bulk_is_in_pause(operation->sent_at, now))
 		return;
 	realtime_bulk_emit_progress(&operation->record, operation->counts);
 	operation->sent = operation->counts;
@@ -519,12 +516,14 @@ Datum
 realtime_bulk_progress(PG_FUNCTION_ARGS)
 {
 	BulkOperation *operation;
+	RealtimeBulkCounts counts;
 
 	check_may_write("realtime.bulk_progress()");
 	operation = operation_argument(fcinfo, 0);
 	check_not_null(fcinfo, 1, "completed");
-	operation->counts.completed = count_argument(fcinfo, 1, "completed", 0);
-	operation->counts.failed = count_argument(fcinfo, 2, "failed", 0);
+	counts.completed = count_argument(fcinfo, 1, "completed", 0);
+	counts.failed = count_argument(fcinfo, 2, "failed", 0);
+	operation->counts = counts;
 	if (operation->slot >= 0)
 	{
 		realtime_bulk_slot_set_counts(shared, operation->slot, operation->counts);

@@ -276,15 +276,25 @@ delete_tuple(Relation table, HeapTuple tuple)
 	return true;
 }
 
+/*
+ * Begins a scan of the rows that are committed now and the transaction's own.  Not a snapshot of
+ * the usual kind, because a serializable transaction would take a predicate lock on the table with
+ * it, and two jobs that complete at the same time would fail for each other.
+ */
+static TableScanDesc
+begin_scan(Relation table)
+{
+	return table_beginscan(table, SnapshotSelf, 0, NULL);
+}
+
 /* A copy of the row of an operation, NULL when there is none. */
 static HeapTuple
 find_tuple(Relation table, const pg_uuid_t *id)
 {
-	RealtimeScan scan;
+	TableScanDesc scan = begin_scan(table);
 	HeapTuple	tuple;
 
-	realtime_table_beginscan(&scan, table);
-	while ((tuple = realtime_table_next(&scan)) != NULL)
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		bool		isnull;
 		Datum		value = realtime_table_get(table, tuple, "id", &isnull);
@@ -295,7 +305,7 @@ find_tuple(Relation table, const pg_uuid_t *id)
 			break;
 		}
 	}
-	realtime_table_endscan(&scan);
+	table_endscan(scan);
 	return tuple;
 }
 
@@ -388,16 +398,15 @@ realtime_bulk_row_reap(int limit, RealtimeBulkReapCallback callback)
 {
 	const RealtimeBulkCounts unknown = {-1, -1};
 	Relation	table = realtime_table_open(BULK_TABLE, RowExclusiveLock);
-	RealtimeScan scan;
+	TableScanDesc scan = begin_scan(table);
 	HeapTuple	tuple;
 	List	   *tuples = NIL;
 	ListCell   *cell;
 	int			n = 0;
 
-	realtime_table_beginscan(&scan, table);
-	while ((tuple = realtime_table_next(&scan)) != NULL)
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 		tuples = lappend(tuples, heap_copytuple(tuple));
-	realtime_table_endscan(&scan);
+	table_endscan(scan);
 	if (tuples != NIL)
 		pgstat_clear_backend_activity_snapshot();
 	foreach(cell, tuples)

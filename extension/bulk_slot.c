@@ -212,7 +212,7 @@ realtime_bulk_slot_set_counts(RealtimeBulkShared *shared, int i, RealtimeBulkCou
 	bool		must_wake = false;
 
 	SpinLockAcquire(&shared->mutex);
-	if (slot->counts.completed != counts.completed || slot->counts.failed != counts.failed)
+	if (!realtime_bulk_counts_equal(slot->counts, counts))
 	{
 		slot->counts = counts;
 		must_wake = !slot->is_changed;
@@ -291,8 +291,6 @@ realtime_bulk_shared_attach_worker(RealtimeBulkShared *shared, Latch *latch)
 static bool
 take_slot(RealtimeBulkSlot *slot, TimestampTz now, RealtimeBulkWork *work, TimestampTz *due)
 {
-	TimestampTz next;
-
 	switch (slot->state)
 	{
 		case REALTIME_BULK_STARTING:
@@ -304,16 +302,13 @@ take_slot(RealtimeBulkSlot *slot, TimestampTz now, RealtimeBulkWork *work, Times
 		case REALTIME_BULK_RUNNING:
 			if (!slot->is_changed)
 				return false;
-			next = slot->sent_at + REALTIME_BULK_PROGRESS_MS * INT64CONST(1000);
-			/* a clock that was set back must not silence the operation */
-			if (slot->sent_at != 0 && now < next && now >= slot->sent_at)
+			if (realtime_bulk_is_in_pause(slot->sent_at, now))
 			{
-				*due = Min(*due, next);
+				*due = Min(*due, slot->sent_at + REALTIME_BULK_PROGRESS_MS * INT64CONST(1000));
 				return false;
 			}
 			slot->is_changed = false;
-			if (slot->sent_at != 0 && slot->counts.completed == slot->sent.completed &&
-				slot->counts.failed == slot->sent.failed)
+			if (realtime_bulk_counts_equal(slot->counts, slot->sent))
 				return false;
 			work->kind = REALTIME_BULK_WORK_PROGRESS;
 			slot->sent = slot->counts;

@@ -22,12 +22,33 @@
 
 #include "bulk_record.h"
 
-/* Operations of one session at a time whose progress is live; a job has one, seldom two. */
-#define REALTIME_BULK_SLOTS 16
+/*
+ * Operations of one session whose progress is live; a job has one, seldom some.  A completed one is
+ * kept until its transaction ends.
+ */
+#define REALTIME_BULK_SLOTS 64
 /* Bytes of an actor's text with terminator: OpenID Connect limits sub to 255. */
 #define REALTIME_BULK_ACTOR_SIZE 256
 /* Between two bulk_progress events of one operation. */
 #define REALTIME_BULK_PROGRESS_MS 250
+
+/* Whether an event said the same: nothing to say. */
+static inline bool
+realtime_bulk_counts_equal(RealtimeBulkCounts a, RealtimeBulkCounts b)
+{
+	return a.completed == b.completed && a.failed == b.failed;
+}
+
+/*
+ * Whether it is too early for a bulk_progress after the last one (0: none).  A clock that was set
+ * back does not silence the operation.
+ */
+static inline bool
+realtime_bulk_is_in_pause(TimestampTz sent_at, TimestampTz now)
+{
+	return sent_at != 0 && now >= sent_at
+		&& now < sent_at + REALTIME_BULK_PROGRESS_MS * INT64CONST(1000);
+}
 
 typedef enum RealtimeBulkState
 {

@@ -19,6 +19,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -27,6 +28,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -38,6 +40,7 @@
 #include "compat.h"
 #include "doorbell.h"
 #include "entity.h"
+#include "pending.h"
 
 #define NAME_LENGTH 128			/* bytes of a feature or entity; two fit a NOTIFY header */
 
@@ -477,6 +480,7 @@ realtime_execute_as_owner(const char *sql)
 {
 	Oid			user;
 	int			context;
+	int			guc_level;
 	Oid			namespace = get_namespace_oid("realtime", false);
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
 	Oid			owner;
@@ -487,10 +491,14 @@ realtime_execute_as_owner(const char *sql)
 	ReleaseSysCache(tuple);
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) < 0)
 		elog(ERROR, "realtime: could not execute \"%s\"", sql);
 	SPI_finish();
+	AtEOXact_GUC(true, guc_level);
 	SetUserIdAndSecContext(user, context);
 }
 
@@ -545,6 +553,7 @@ realtime_register(PG_FUNCTION_ARGS)
 	char	   *feature;
 	char	   *entity;
 	char		kind;
+	RealtimeRegistration before;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
 		ereport(ERROR,
@@ -563,6 +572,10 @@ realtime_register(PG_FUNCTION_ARGS)
 	realtime_check_name("entity", entity);
 	lock_registrations();
 	check_name_is_free(feature, entity, relid);
+	/* A trigger dropped by hand is about to come back: what changed meanwhile was not seen. */
+	if (realtime_registration_of_relation(relid, &before)
+		&& !OidIsValid(get_trigger_oid(relid, "realtime_capture", true)))
+		realtime_pending_add_resync(relid, "triggers enabled");
 	realtime_registration_replace(relid, feature, entity, GetUserId(), PG_GETARG_JSONB_P(3));
 	realtime_entity_check(relid);
 	PG_RETURN_VOID();

@@ -47,7 +47,8 @@ PG_FUNCTION_INFO_V1(realtime_ddl_end);
 
 /*
  * Gives a new member of a registered tree, and what is below it, the triggers. A root without its
- * trigger is mended first: a partition's own trigger would be in the way of the inherited one.
+ * trigger is mended first: a partition's own trigger would be in the way of the inherited one. Its
+ * capture starts anew then, which is told.
  */
 static void
 add_triggers(Oid relid, Oid root)
@@ -56,6 +57,8 @@ add_triggers(Oid relid, Oid root)
 
 	realtime_execute_as_owner(psprintf("SELECT realtime.add_triggers('%u'::pg_catalog.regclass)",
 									   is_intact ? relid : root));
+	if (!is_intact)
+		realtime_pending_add_resync(root, DDL_REASON_TRIGGERS_ENABLED);
 }
 
 /* Drops a trigger if the relation has it, unseen by event triggers. */
@@ -303,7 +306,7 @@ rename_column(List *roots, const char *from, const char *to)
 			realtime_registration_replace(relid, registration.feature, registration.entity,
 										  registration.owner, settings);
 		realtime_pending_add_resync(relid, DDL_REASON_COLUMNS);
-		realtime_entity_check(relid);
+		realtime_ddl_check(list_make1_oid(relid));
 	}
 }
 

@@ -113,13 +113,35 @@ realtime_ddl_mark(List *roots, const char *reason)
 		realtime_pending_add_resync(lfirst_oid(cell), reason);
 }
 
+/*
+ * Error context of a check: the error may come from anywhere in the parser, with a position in the
+ * condition's text, which is not the command's.
+ */
+static void
+explain_refusal(void *arg)
+{
+	if (geterrcode() == ERRCODE_SUCCESSFUL_COMPLETION)
+		return;					/* not an error */
+	errposition(0);
+	errhint("Change the registration first: realtime.enable() states it anew, "
+			"realtime.define_event() and realtime.drop_event() its events.");
+	errcontext("realtime registration of table %s", get_rel_name(*(Oid *) arg));
+}
+
 void
 realtime_ddl_check(List *roots)
 {
 	ListCell   *cell;
 
 	foreach(cell, roots)
-		realtime_entity_check(lfirst_oid(cell));
+	{
+		Oid			relid = lfirst_oid(cell);
+		ErrorContextCallback callback = {error_context_stack, explain_refusal, &relid};
+
+		error_context_stack = &callback;
+		realtime_entity_check(relid);
+		error_context_stack = callback.previous;
+	}
 }
 
 List *

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * ddl_drop.c
- *	  Event triggers of DROP: dropped tables unregister themselves, a dropped part of a registered
- *	  table is told. See ddl.c for the model.
+ *	  Event triggers before and after DROP: dropped tables unregister themselves, a dropped part of
+ *	  a registered table is told. See ddl.c for the model.
  */
 #include "postgres.h"
 
@@ -102,15 +102,41 @@ drops_temporary_only(const Node *command)
 	return true;
 }
 
-/* SQL: ddl_start(), before a command that may drop tables. */
+/*
+ * Marks the root of a partition that is about to be detached concurrently. That takes two
+ * transactions; the rows are out of sight after the first, and the second may never come.
+ */
+static void
+mark_detach_concurrently(const AlterTableStmt *stmt)
+{
+	ListCell   *cell;
+
+	foreach(cell, stmt->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, cell);
+		Oid			relid;
+
+		if (cmd->subtype != AT_DetachPartition || !castNode(PartitionCmd, cmd->def)->concurrent)
+			continue;
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (OidIsValid(relid) && realtime_ddl_is_table(relid))
+			realtime_ddl_mark(realtime_ddl_roots(relid, false), DDL_REASON_DETACHED);
+	}
+}
+
+/* SQL: ddl_start(), before a command that may drop tables, and ALTER TABLE. */
 Datum
 realtime_ddl_start(PG_FUNCTION_ARGS)
 {
-	EventTriggerData *trigger = realtime_ddl_trigger_data(fcinfo);
+	Node	   *command = realtime_ddl_trigger_data(fcinfo)->parsetree;
 	ListCell   *cell;
 	ListCell   *below;
 
-	if (drops_temporary_only(trigger->parsetree))
+	if (IsA(command, AlterTableStmt))
+		mark_detach_concurrently(castNode(AlterTableStmt, command));
+	if (!IsA(command, DropStmt) && !IsA(command, DropOwnedStmt))
+		PG_RETURN_NULL();
+	if (drops_temporary_only(command))
 		PG_RETURN_NULL();
 	foreach(cell, realtime_ddl_registered())
 	{

@@ -48,6 +48,7 @@
 #include "entity.h"
 
 PG_FUNCTION_INFO_V1(realtime_check_condition);
+PG_FUNCTION_INFO_V1(realtime_registered_root_sql);
 
 const char *const realtime_priority_names[] = {"low", "normal", "high", "critical"};
 
@@ -541,6 +542,17 @@ realtime_registered_root(Oid relid)
 	}
 	list_free(parents);
 	return parent;
+}
+
+/* SQL: registered_root(relation) */
+Datum
+realtime_registered_root_sql(PG_FUNCTION_ARGS)
+{
+	Oid			root = realtime_registered_root(PG_GETARG_OID(0));
+
+	if (!OidIsValid(root))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(root);
 }
 
 /* The definition of a registered relation from the cache, built when missing or stale. */

@@ -98,6 +98,7 @@ struct RealtimePending
 static RealtimePending *pending = NULL;
 static RealtimeTransaction transaction;
 static bool is_flushing = false;
+static int	flush_level;			/* nesting level of the flush under way */
 static ProcessUtility_hook_type next_process_utility = NULL;
 
 /* ------------------------------------------------------------------------------------------------
@@ -124,6 +125,16 @@ pending_new(void)
 
 	set->context = context;
 	return set;
+}
+
+/* Frees a set and its temporary files. */
+static void
+pending_free(RealtimePending *set)
+{
+	for (int i = 0; i < set->npiles; i++)
+		if (set->piles[i].file)
+			BufFileClose(set->piles[i].file);
+	MemoryContextDelete(set->context);
 }
 
 /* The set of the transaction, made at its first change. */
@@ -330,6 +341,9 @@ on_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId pare
 	int			level = GetCurrentTransactionNestLevel();
 	Mark	   *last;
 
+	/* A failed flush of late changes within somebody's subtransaction ends with that. */
+	if (event == SUBXACT_EVENT_ABORT_SUB && is_flushing && level <= flush_level)
+		is_flushing = false;
 	if (pending == NULL || pending->marks == NIL)
 		return;
 	last = llast(pending->marks);
@@ -921,9 +935,10 @@ flush_all(bool may_notify)
 
 		pending = NULL;
 		is_flushing = true;
+		flush_level = GetCurrentTransactionNestLevel();
 		realtime_flush_pending(set, &transaction, may_notify);
 		is_flushing = false;
-		MemoryContextDelete(set->context);
+		pending_free(set);
 	}
 	transaction.is_flushed = true;
 	transaction.is_prepared = !may_notify;

@@ -43,7 +43,7 @@ CREATE FUNCTION realtime.ddl_drop() RETURNS event_trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_ddl_drop';
 REVOKE ALL ON FUNCTION realtime.ddl_start(), realtime.ddl_end(), realtime.ddl_drop() FROM PUBLIC;
 COMMENT ON FUNCTION realtime.ddl_start() IS
-'Event trigger: remembers which relations belong to registered tables before a DROP.';
+'Event trigger: remembers which relations belong to registered tables before a DROP; logs the resync marker of DETACH PARTITION CONCURRENTLY with the first of its two transactions.';
 COMMENT ON FUNCTION realtime.ddl_end() IS
 'Event trigger: logs a resync marker when DDL changes a registered table past its row triggers, gives new partitions and children their triggers, refuses DDL that would leave a registration invalid.';
 COMMENT ON FUNCTION realtime.ddl_drop() IS
@@ -197,14 +197,15 @@ DECLARE
 	member record;
 BEGIN
 	FOR member IN
-		WITH RECURSIVE tree(oid) AS (
-			SELECT relation::oid
+		WITH RECURSIVE tree(oid, depth) AS (
+			SELECT relation::oid, 0
 			UNION
-			SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
+			SELECT i.inhrelid, tree.depth + 1 FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
 		SELECT c.oid, c.relkind, c.relispartition
 		FROM tree JOIN pg_class c USING (oid)
 		WHERE c.relpersistence <> 't'
-		ORDER BY c.oid
+		GROUP BY c.oid
+		ORDER BY min(tree.depth), c.oid	-- parents first: partitions inherit the row trigger
 	LOOP
 		IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = member.oid AND tgname = 'realtime_capture')
 		THEN
@@ -381,6 +382,7 @@ BEGIN
 			SELECT i.inhrelid FROM pg_inherits i JOIN tree ON i.inhparent = tree.oid)
 		SELECT tree.oid FROM tree ORDER BY tree.oid
 	LOOP
+		CONTINUE WHEN realtime.registered_root(member) IS NOT NULL;	-- another one needs them
 		IF EXISTS (SELECT FROM pg_trigger
 			WHERE tgrelid = member AND tgname = 'realtime_capture' AND tgparentid = 0) THEN
 			EXECUTE format('DROP TRIGGER realtime_capture ON %s', member::regclass);
@@ -395,6 +397,11 @@ END
 $$;
 COMMENT ON FUNCTION realtime.disable(regclass) IS
 'The reverse of realtime.enable(): removes registration, defined events and triggers. Returns whether the table was registered. The caller must own the table.';
+
+CREATE FUNCTION realtime.registered_root(relation regclass) RETURNS regclass
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_registered_root_sql';
+COMMENT ON FUNCTION realtime.registered_root(regclass) IS
+'The registered table whose events a table''s changes are: itself or an ancestor; null when there is none.';
 
 CREATE FUNCTION realtime.lock_relation(relation regclass) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_lock_relation';
@@ -723,14 +730,14 @@ COMMENT ON FUNCTION realtime.library_version() IS
 -- DDL that row triggers do not see
 ------------------------------------------------------------------------------------------------
 
--- Whatever may drop a table, directly or by CASCADE: its type, access method, server, or a function
--- in a partition key.
+-- Whatever may drop a table, directly or by CASCADE (its type, access method, server, a function in a
+-- partition key), and DETACH PARTITION CONCURRENTLY.
 CREATE EVENT TRIGGER realtime_ddl_start ON ddl_command_start
-	WHEN TAG IN ('DROP TABLE', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION',
-		'DROP TYPE', 'DROP DOMAIN', 'DROP VIEW', 'DROP MATERIALIZED VIEW', 'DROP COLLATION',
-		'DROP FUNCTION', 'DROP PROCEDURE', 'DROP ROUTINE', 'DROP LANGUAGE', 'DROP OPERATOR',
-		'DROP OPERATOR CLASS', 'DROP OPERATOR FAMILY', 'DROP ACCESS METHOD', 'DROP SERVER',
-		'DROP FOREIGN DATA WRAPPER')
+	WHEN TAG IN ('ALTER TABLE', 'DROP TABLE', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED',
+		'DROP EXTENSION', 'DROP TYPE', 'DROP DOMAIN', 'DROP VIEW', 'DROP MATERIALIZED VIEW',
+		'DROP COLLATION', 'DROP FUNCTION', 'DROP PROCEDURE', 'DROP ROUTINE', 'DROP LANGUAGE',
+		'DROP OPERATOR', 'DROP OPERATOR CLASS', 'DROP OPERATOR FAMILY', 'DROP ACCESS METHOD',
+		'DROP SERVER', 'DROP FOREIGN DATA WRAPPER')
 	EXECUTE FUNCTION realtime.ddl_start();
 CREATE EVENT TRIGGER realtime_ddl_end ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER FOREIGN TABLE', 'ALTER TYPE', 'ALTER TRIGGER', 'CREATE TABLE',
