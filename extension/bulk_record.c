@@ -243,8 +243,6 @@ realtime_bulk_row_insert(const RealtimeBulkRecord *record, int pid, TimestampTz 
 		text_value("entity", record->entity),
 		text_value("operation", record->operation),
 		{"total", Int64GetDatum(record->total), record->total < 0},
-		{"completed", Int64GetDatum(0), false},
-		{"failed", Int64GetDatum(0), false},
 		{"pid", Int32GetDatum(pid), false},
 		{"backend_start", TimestampTzGetDatum(backend_start), false},
 		{"started_at", TimestampTzGetDatum(record->started_at), false},

@@ -171,21 +171,30 @@ start_housekeeping(TimestampTz now)
 	(void) RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
-/* Whether the current child is full or old enough to turn to the next. */
-static bool
-is_rotation_due(Relation log, TimestampTz filled_from, TimestampTz now)
+/* Bytes of a child's rows, TOAST included; without indexes, so that an empty child has none. */
+static uint64
+child_size(Relation log)
 {
 	uint64		size = (uint64) RelationGetNumberOfBlocks(log) * BLCKSZ;
 
-	if (size == 0)
-		return false;
-	if (OidIsValid(log->rd_rel->reltoastrelid))
+	if (size > 0 && OidIsValid(log->rd_rel->reltoastrelid))
 	{
 		Relation	toast = table_open(log->rd_rel->reltoastrelid, AccessShareLock);
 
 		size += (uint64) RelationGetNumberOfBlocks(toast) * BLCKSZ;
 		table_close(toast, AccessShareLock);
 	}
+	return size;
+}
+
+/* Whether the current child is full or old enough to turn to the next. */
+static bool
+is_rotation_due(Relation log, TimestampTz filled_from, TimestampTz now)
+{
+	uint64		size = child_size(log);
+
+	if (size == 0)
+		return false;
 	return size > (uint64) realtime_max_log_size * 1024 * 1024 / LOG_CHILDREN
 		|| now - filled_from > (int64) realtime_retention * USECS_PER_SEC / (LOG_CHILDREN - 1);
 }
@@ -258,8 +267,12 @@ read_children(Child *children, TimestampTz now)
 	realtime_table_endscan(&scan);
 	table_close(state, AccessShareLock);
 	for (int i = 0; i < LOG_CHILDREN; i++)
-		children[i].size = DatumGetInt64(DirectFunctionCall1(pg_table_size,
-															 ObjectIdGetDatum(child_oid(i))));
+	{
+		Relation	log = table_open(child_oid(i), AccessShareLock);
+
+		children[i].size = child_size(log);
+		table_close(log, AccessShareLock);
+	}
 	return current;
 }
 
@@ -588,7 +601,7 @@ realtime_forget(PG_FUNCTION_ARGS)
 	args[2] = CStringGetTextDatum(registration.entity);
 	args[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(id_json.data));
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	plan = SPI_prepare(forget_query, lengthof(types), types);

@@ -36,15 +36,6 @@ realtime_lock_tag(LOCKTAG *tag, RealtimeLock key)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) key, 0, 3);
 }
 
-bool
-realtime_doorbell_is_wanted(void)
-{
-	LOCKTAG		tag;
-
-	realtime_lock_tag(&tag, REALTIME_LOCK_DOORBELL);
-	return compat_lock_try(&tag, RowExclusiveLock) == LOCKACQUIRE_NOT_AVAIL;
-}
-
 /* Whether this session holds the doorbell armed. */
 static bool
 is_armed(void)
@@ -53,6 +44,18 @@ is_armed(void)
 
 	realtime_lock_tag(&tag, REALTIME_LOCK_DOORBELL);
 	return compat_lock_is_held(&tag, ShareLock);
+}
+
+bool
+realtime_doorbell_is_wanted(void)
+{
+	LOCKTAG		tag;
+
+	/* A session's own lock refuses it nothing: an armed one rings for itself, as for all others. */
+	if (is_armed())
+		return true;
+	realtime_lock_tag(&tag, REALTIME_LOCK_DOORBELL);
+	return compat_lock_try(&tag, RowExclusiveLock) == LOCKACQUIRE_NOT_AVAIL;
 }
 
 /* SQL: arm() */

@@ -284,33 +284,24 @@ build_derived(RealtimeEntity *entity, Jsonb *settings)
 
 /*
  * Whether everybody may read all of the table, so that its rows may be in NOTIFY payloads, which
- * any role can listen to.
+ * any role can listen to. The table's privileges are worth nothing without those of its schema.
  */
 static bool
 is_public(Relation root)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(RelationGetRelid(root)));
-	bool		is_granted = false;
-	bool		isnull;
-	Datum		value;
+	NameData	everybody;
 
-	if (!HeapTupleIsValid(tuple))
+	if (root->rd_rel->relrowsecurity)
 		return false;
-	value = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
-	if (!isnull && !root->rd_rel->relrowsecurity)
-	{
-		Acl		   *acl = DatumGetAclPCopy(value);
-
-		for (int i = 0; i < ACL_NUM(acl); i++)
-		{
-			AclItem    *item = &ACL_DAT(acl)[i];
-
-			is_granted |= item->ai_grantee == ACL_ID_PUBLIC
-				&& (ACLITEM_GET_PRIVS(*item) & ACL_SELECT) != 0;
-		}
-	}
-	ReleaseSysCache(tuple);
-	return is_granted;
+	namestrcpy(&everybody, "public");
+	return DatumGetBool(OidFunctionCall3(F_HAS_TABLE_PRIVILEGE_NAME_OID_TEXT,
+										 NameGetDatum(&everybody),
+										 ObjectIdGetDatum(RelationGetRelid(root)),
+										 CStringGetTextDatum("SELECT")))
+		&& DatumGetBool(OidFunctionCall3(F_HAS_SCHEMA_PRIVILEGE_NAME_OID_TEXT,
+										 NameGetDatum(&everybody),
+										 ObjectIdGetDatum(RelationGetNamespace(root)),
+										 CStringGetTextDatum("USAGE")));
 }
 
 /* Builds the definition of a registered relation in the current context. */
@@ -358,7 +349,8 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 /*
  * Parses a condition over the rows OLD and NEW of a relation, as CREATE TRIGGER does with WHEN.
  * In the result OLD is the inner and NEW the outer tuple. Names are looked up in pg_catalog alone,
- * when registered as when compiled by a writer: no writer's search_path can change the meaning.
+ * when registered as when compiled by a writer: no writer's search_path can change the meaning, nor
+ * can types in pg_temp, which comes first unless it is named.
  */
 static Node *
 parse_condition(Relation relation, const char *condition)
@@ -386,7 +378,7 @@ parse_condition(Relation relation, const char *condition)
 	if (target->name || target->indirection)
 		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("condition is not one expression")));
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	state = make_parsestate(NULL);
 	state->p_sourcetext = query;
@@ -702,6 +694,13 @@ invalidate(Datum arg, Oid relid)
 			leaf->is_valid = false;
 }
 
+/* Syscache callback: a schema's privileges may have changed, on which notify_data depends. */
+static void
+invalidate_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	invalidate((Datum) 0, InvalidOid);
+}
+
 /* Creates the caches and listens to invalidations. */
 void
 realtime_entity_init(void)
@@ -714,4 +713,5 @@ realtime_entity_init(void)
 	control.entrysize = sizeof(EntityEntry);
 	entities = hash_create("realtime entities", 32, &control, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_schema, (Datum) 0);
 }

@@ -193,7 +193,8 @@ queue_usage(Flush *flush)
 
 /*
  * Notifies one event: whole when it fits and everybody may read it, else its header. meta is the
- * finished meta object with the event's closing brace.
+ * finished meta object with the event's closing brace; it ends with the event's own members, among
+ * them the other key of a key change, which are data too.
  */
 static void
 notify_event(Flush *flush, const RealtimeEvent *event, const char *meta, int meta_len)
@@ -217,7 +218,13 @@ notify_event(Flush *flush, const RealtimeEvent *event, const char *meta, int met
 	initStringInfo(&payload);
 	appendBinaryStringInfo(&payload, event->text.data,
 						   is_whole ? event->text.len : has_id ? event->id_len : event->names_len);
-	appendBinaryStringInfo(&payload, meta, meta_len);
+	if (event->notify_data)
+		appendBinaryStringInfo(&payload, meta, meta_len);
+	else
+	{
+		appendBinaryStringInfo(&payload, meta, meta_len - event->extra.len - 2);
+		appendBinaryStringInfo(&payload, "}}", 2);
+	}
 	if (!is_whole && event->notify_data)
 	{
 		payload.data[--payload.len] = '\0';

@@ -97,6 +97,7 @@ struct RealtimePending
 /* The transaction's state: NULL, or in TopTransactionContext, whose reset callback clears it. */
 static RealtimePending *pending = NULL;
 static RealtimeTransaction transaction;
+static bool is_remembered = false;	/* the reset callback is registered */
 static bool is_flushing = false;
 static int	flush_level;			/* nesting level of the flush under way */
 static ProcessUtility_hook_type next_process_utility = NULL;
@@ -111,6 +112,7 @@ static void
 forget(void *arg)
 {
 	pending = NULL;
+	is_remembered = false;
 	is_flushing = false;
 	memset(&transaction, 0, sizeof(transaction));
 }
@@ -137,23 +139,30 @@ pending_free(RealtimePending *set)
 	MemoryContextDelete(set->context);
 }
 
+/* Has the end of the transaction clear the state, once. */
+static void
+remember_transaction(void)
+{
+	MemoryContextCallback *callback;
+
+	if (is_remembered)
+		return;
+	memset(&transaction, 0, sizeof(transaction));
+	callback = MemoryContextAlloc(TopTransactionContext, sizeof(MemoryContextCallback));
+	callback->func = forget;
+	callback->arg = NULL;
+	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+	is_remembered = true;
+}
+
 /* The set of the transaction, made at its first change. */
 static RealtimePending *
 get_pending(void)
 {
 	if (pending == NULL)
 	{
+		remember_transaction();
 		pending = pending_new();
-		if (!transaction.is_flushed && !is_flushing)
-		{
-			MemoryContextCallback *callback = MemoryContextAlloc(TopTransactionContext,
-																 sizeof(MemoryContextCallback));
-
-			memset(&transaction, 0, sizeof(transaction));
-			callback->func = forget;
-			callback->arg = NULL;
-			MemoryContextRegisterResetCallback(TopTransactionContext, callback);
-		}
 	}
 	return pending;
 }
@@ -929,6 +938,7 @@ process_utility(PlannedStmt *statement, const char *query, bool is_read_only,
 static void
 flush_all(bool may_notify)
 {
+	remember_transaction();		/* also when nothing is pending yet: what comes now is late */
 	while (pending)
 	{
 		RealtimePending *set = pending;
@@ -951,12 +961,10 @@ on_transaction(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			if (pending)
-				flush_all(true);
+			flush_all(true);
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (pending)
-				flush_all(false);
+			flush_all(false);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:

@@ -82,8 +82,6 @@ CREATE TABLE realtime.bulk_operation (
 	entity text NOT NULL,
 	operation text NOT NULL,
 	total bigint,
-	completed bigint NOT NULL DEFAULT 0,
-	failed bigint NOT NULL DEFAULT 0,
 	pid integer NOT NULL,
 	backend_start timestamptz NOT NULL,
 	started_at timestamptz NOT NULL,
