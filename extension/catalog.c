@@ -32,6 +32,7 @@
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -43,6 +44,7 @@
 #include "pending.h"
 
 #define NAME_LENGTH 128			/* bytes of a feature or entity; two fit a NOTIFY header */
+#define MAX_EVENTS 60				/* defined for one table; their matches are bits of a uint64 */
 
 PG_FUNCTION_INFO_V1(realtime_register);
 PG_FUNCTION_INFO_V1(realtime_unregister);
@@ -275,12 +277,44 @@ invalidate_members(Oid relid)
 	list_free(members);
 }
 
+/* Deletes grants of (feature, entity): one, or all when privilege is NULL. Returns how many. */
+static int
+delete_grants(const char *feature, const char *entity, Oid role, const char *privilege)
+{
+	Relation	table = realtime_table_open("topic_grant", RowExclusiveLock);
+	RealtimeScan scan;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	realtime_table_beginscan(&scan, table);
+	while ((tuple = realtime_table_next(&scan)) != NULL)
+	{
+		bool		isnull;
+
+		if (strcmp(realtime_table_get_text(table, tuple, "feature"), feature) != 0
+			|| strcmp(realtime_table_get_text(table, tuple, "entity"), entity) != 0)
+			continue;
+		if (privilege
+			&& (strcmp(realtime_table_get_text(table, tuple, "privilege"), privilege) != 0
+				|| DatumGetObjectId(realtime_table_get(table, tuple, "role", &isnull)) != role))
+			continue;
+		realtime_table_delete(table, tuple);
+		n++;
+	}
+	realtime_table_endscan(&scan);
+	table_close(table, NoLock);
+	CommandCounterIncrement();
+	return n;
+}
+
 bool
 realtime_registration_remove(Oid relid)
 {
-	if (!find_registration(relid, NULL, NULL, NULL, true))
+	RealtimeRegistration registration;
+
+	if (!find_registration(relid, NULL, NULL, &registration, true))
 		return false;
-	CommandCounterIncrement();
+	delete_grants(registration.feature, registration.entity, InvalidOid, NULL);
 	invalidate_members(relid);
 	return true;
 }
@@ -298,10 +332,13 @@ realtime_registration_replace(Oid relid, const char *feature, const char *entity
 		{"settings", JsonbPGetDatum(settings), false},
 	};
 
-	if (OidIsValid(relid))
-		find_registration(relid, NULL, NULL, NULL, true);
-	else
+	RealtimeRegistration before;
+
+	if (!OidIsValid(relid))
 		find_registration(InvalidOid, feature, entity, NULL, true);
+	else if (find_registration(relid, NULL, NULL, &before, true)
+			 && (strcmp(before.feature, feature) != 0 || strcmp(before.entity, entity) != 0))
+		delete_grants(before.feature, before.entity, InvalidOid, NULL);	/* of whoever is next */
 	CommandCounterIncrement();
 	table = realtime_table_open("registration", RowExclusiveLock);
 	realtime_table_insert(table, values, lengthof(values));
@@ -389,6 +426,90 @@ realtime_check_action_name(const char *action)
 					 errdetail("Actions of row changes and bulk operations are emitted by the "
 							   "database alone."),
 					 errhint("Choose another action.")));
+}
+
+/* Whether a member of settings is an array whose elements are all of a type. */
+static bool
+is_array_of(const JsonbValue *value, enum jbvType type)
+{
+	JsonbContainer *array = value->type == jbvBinary ? value->val.binary.data : NULL;
+
+	if (array == NULL || !JsonContainerIsArray(array))
+		return false;
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+		if (getIthJsonbValueFromContainer(array, i)->type != type)
+			return false;
+	return true;
+}
+
+/*
+ * Raises invalid_parameter_value unless settings (or one of their events) have the form that
+ * realtime.enable() and realtime.define_event() give them: all who read the registry rely on it,
+ * and any owner of a table can call realtime.register().
+ */
+static void
+check_settings(JsonbContainer *object, bool is_event)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbValue	key;
+	JsonbValue	value;
+	char	   *name = NULL;
+	bool		is_valid = JsonContainerIsObject(object);
+	bool		has_action = !is_event;
+
+	(void) JsonbIteratorNext(&iterator, &value, true);
+	while (is_valid && JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+	{
+		char	   *text = NULL;
+
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		name = pnstrdup(key.val.string.val, key.val.string.len);
+		if (value.type == jbvString)
+			text = pnstrdup(value.val.string.val, value.val.string.len);
+		if (strcmp(name, "priority") == 0)
+			is_valid = text && realtime_priority_from_name(text) >= 0;
+		else if (strcmp(name, "columns") == 0)
+			is_valid = is_array_of(&value, jbvString);
+		else if (is_event && strcmp(name, "action") == 0)
+		{
+			is_valid = has_action = text != NULL;
+			if (text)
+				realtime_check_action_name(text);
+		}
+		else if (is_event)
+			is_valid = text && (strcmp(name, "status") == 0 || strcmp(name, "condition") == 0);
+		else if (strcmp(name, "key") == 0 || strcmp(name, "exclude") == 0
+				 || strcmp(name, "affects") == 0)
+			is_valid = is_array_of(&value, jbvString);
+		else if (strcmp(name, "notify") == 0)
+			is_valid = text && realtime_notify_from_name(text) >= 0;
+		else if (strcmp(name, "numeric") == 0)
+			is_valid = text && (strcmp(text, "auto") == 0 || strcmp(text, "string") == 0);
+		else if (strcmp(name, "status_column") == 0)
+			is_valid = text != NULL;
+		else if (strcmp(name, "notify_data") == 0 || strcmp(name, "coalesce") == 0)
+			is_valid = value.type == jbvBool;
+		else if (strcmp(name, "bulk_threshold") == 0)
+			is_valid = value.type == jbvNumeric
+				&& strspn(numeric_normalize(value.val.numeric), "0123456789")
+				== strlen(numeric_normalize(value.val.numeric));
+		else if (strcmp(name, "events") == 0)
+		{
+			is_valid = is_array_of(&value, jbvBinary)
+				&& JsonContainerSize(value.val.binary.data) <= MAX_EVENTS;
+			for (uint32 i = 0; is_valid && i < JsonContainerSize(value.val.binary.data); i++)
+				check_settings(getIthJsonbValueFromContainer(value.val.binary.data,
+															 i)->val.binary.data, true);
+		}
+		else
+			is_valid = false;
+	}
+	if (!is_valid || !has_action)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid settings of %s", is_event ? "an event" : "a table"),
+				 name && !is_valid ? errdetail("The member \"%s\" is unknown or of a wrong type.", name) : 0,
+				 errhint("Use realtime.enable() and realtime.define_event().")));
 }
 
 /* SQL: check_action(action) */
@@ -570,6 +691,7 @@ realtime_register(PG_FUNCTION_ARGS)
 				 errmsg("%s is not a table", get_rel_name(relid))));
 	realtime_check_name("feature", feature);
 	realtime_check_name("entity", entity);
+	check_settings(&PG_GETARG_JSONB_P(3)->root, false);
 	lock_registrations();
 	check_name_is_free(feature, entity, relid);
 	/* A trigger dropped by hand is about to come back: what changed meanwhile was not seen. */
@@ -701,36 +823,6 @@ realtime_register_topic(PG_FUNCTION_ARGS)
 	realtime_registration_replace(InvalidOid, feature, entity, owner,
 								  topic_settings(priority, notify, notify_data));
 	PG_RETURN_VOID();
-}
-
-/* Deletes grants of (feature, entity): one, or all when privilege is NULL. Returns how many. */
-static int
-delete_grants(const char *feature, const char *entity, Oid role, const char *privilege)
-{
-	Relation	table = realtime_table_open("topic_grant", RowExclusiveLock);
-	RealtimeScan scan;
-	HeapTuple	tuple;
-	int			n = 0;
-
-	realtime_table_beginscan(&scan, table);
-	while ((tuple = realtime_table_next(&scan)) != NULL)
-	{
-		bool		isnull;
-
-		if (strcmp(realtime_table_get_text(table, tuple, "feature"), feature) != 0
-			|| strcmp(realtime_table_get_text(table, tuple, "entity"), entity) != 0)
-			continue;
-		if (privilege
-			&& (strcmp(realtime_table_get_text(table, tuple, "privilege"), privilege) != 0
-				|| DatumGetObjectId(realtime_table_get(table, tuple, "role", &isnull)) != role))
-			continue;
-		realtime_table_delete(table, tuple);
-		n++;
-	}
-	realtime_table_endscan(&scan);
-	table_close(table, NoLock);
-	CommandCounterIncrement();
-	return n;
 }
 
 /* SQL: drop_topic(feature, entity) */

@@ -73,6 +73,7 @@ typedef struct EntityEntry
 static HTAB *leaves = NULL;
 static HTAB *entities = NULL;
 static List *retired = NIL;		/* MemoryContexts of replaced definitions, in TopMemoryContext */
+static uint64 invalidations = 0;	/* so far: one that comes while a definition is built counts */
 
 int
 realtime_priority_from_name(const char *name)
@@ -558,6 +559,7 @@ get_entity(Oid root)
 	MemoryContext context;
 	MemoryContext old;
 	RealtimeEntity *entity;
+	uint64		before = invalidations;
 
 	if (!is_found)
 	{
@@ -580,7 +582,7 @@ get_entity(Oid root)
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->entity = entity;
 	entry->context = context;
-	entry->is_valid = true;
+	entry->is_valid = invalidations == before;
 	return entity;
 }
 
@@ -617,6 +619,7 @@ realtime_leaf_get(Relation relation)
 	MemoryContext old;
 	RealtimeLeaf *leaf = NULL;
 	Oid			root;
+	uint64		before = invalidations;
 
 	if (is_found && entry->is_valid)
 		return entry->leaf;
@@ -637,7 +640,7 @@ realtime_leaf_get(Relation relation)
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->leaf = leaf;
 	entry->context = context;
-	entry->is_valid = true;
+	entry->is_valid = invalidations == before;
 	return leaf;
 }
 
@@ -671,6 +674,7 @@ invalidate(Datum arg, Oid relid)
 	LeafEntry  *leaf;
 	EntityEntry *entity;
 
+	invalidations++;
 	if (OidIsValid(relid))
 	{
 		leaf = hash_search(leaves, &relid, HASH_FIND, NULL);

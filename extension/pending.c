@@ -15,6 +15,7 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -98,6 +99,7 @@ struct RealtimePending
 static RealtimePending *pending = NULL;
 static RealtimeTransaction transaction;
 static bool is_remembered = false;	/* the reset callback is registered */
+static bool has_seen_end = false;	/* a transaction has ended since the library was loaded */
 static bool is_flushing = false;
 static int	flush_level;			/* nesting level of the flush under way */
 static ProcessUtility_hook_type next_process_utility = NULL;
@@ -139,7 +141,12 @@ pending_free(RealtimePending *set)
 	MemoryContextDelete(set->context);
 }
 
-/* Has the end of the transaction clear the state, once. */
+/*
+ * Has the end of the transaction clear the state, once. When the library is loaded by a change that
+ * another extension makes at pre-commit, this library's own callback was registered too late to be
+ * called: the first change in a client's session that runs outside of any statement is such a one,
+ * and is written at once.
+ */
 static void
 remember_transaction(void)
 {
@@ -153,6 +160,7 @@ remember_transaction(void)
 	callback->arg = NULL;
 	MemoryContextRegisterResetCallback(TopTransactionContext, callback);
 	is_remembered = true;
+	transaction.is_flushed = !has_seen_end && ActivePortal == NULL && MyBackendType == B_BACKEND;
 }
 
 /* The set of the transaction, made at its first change. */
@@ -958,6 +966,7 @@ flush_all(bool may_notify)
 static void
 on_transaction(XactEvent event, void *arg)
 {
+	has_seen_end = true;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
@@ -967,6 +976,13 @@ on_transaction(XactEvent event, void *arg)
 			flush_all(false);
 			break;
 		case XACT_EVENT_COMMIT:
+			if (pending)
+				ereport(WARNING,
+						(errcode(ERRCODE_INTERNAL_ERROR),
+						 errmsg("changes made while committing were not seen by realtime"),
+						 errhint("Put realtime into session_preload_libraries.")));
+			realtime_entity_release_retired();
+			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			realtime_entity_release_retired();
