@@ -12,10 +12,10 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
+#include "tcop/pquery.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
