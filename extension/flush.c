@@ -683,7 +683,7 @@ realtime_flush_pending(RealtimePending *pending, RealtimeTransaction *transactio
 	flush.transaction = transaction;
 	flush.may_notify = may_notify;
 	flush.queue_usage = -1;
-	flush.is_bell_wanted = may_notify && realtime_doorbell_is_wanted();
+	flush.is_bell_wanted = may_notify && realtime_doorbell && realtime_doorbell_is_wanted();
 	if (realtime_on_error == REALTIME_ON_ERROR_GAP)
 		write_all_or_gap(&flush);
 	else

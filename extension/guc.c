@@ -16,6 +16,7 @@
 bool		realtime_enabled = true;
 char	   *realtime_user = NULL;
 char	   *realtime_session = NULL;
+bool		realtime_doorbell = true;
 int			realtime_retention = 3600;
 int			realtime_max_log_size = 1024;
 int			realtime_on_error = REALTIME_ON_ERROR_ABORT;
@@ -44,6 +45,11 @@ realtime_guc_init(void)
 	DefineCustomStringVariable("realtime.session",
 							   "The application's session, for the events' meta.sessionId.",
 							   NULL, &realtime_session, "", PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("realtime.doorbell",
+							 "Asks at commit whether a notifier waits, and rings it with NOTIFY.",
+							 "Off: notifiers find events by polling alone; notify => 'always' is not "
+							 "affected.",
+							 &realtime_doorbell, true, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.retention",
 							"How long history is kept at least, unless realtime.max_log_size is reached.",
 							NULL, &realtime_retention, 3600, 1, INT_MAX, PGC_SUSET, GUC_UNIT_S,

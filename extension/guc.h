@@ -16,6 +16,7 @@ typedef enum RealtimeOnError
 extern bool realtime_enabled;		/* off: owners' and superusers' changes are not captured */
 extern char *realtime_user;			/* who did it, or empty */
 extern char *realtime_session;		/* in which session of the application, or empty */
+extern bool realtime_doorbell;		/* off: no commit asks whether to ring, none rings */
 extern int	realtime_retention;		/* s of history kept at least */
 extern int	realtime_max_log_size;	/* MB of history kept at most, about */
 extern int	realtime_on_error;		/* RealtimeOnError */
