@@ -143,7 +143,7 @@ realtime_bulk_emit_started(const RealtimeBulkRecord *record)
 }
 
 /*
- * Adds bulk_progress.  percentage and estimatedTimeRemaining (seconds, as if the rest went at the
+ * Adds bulk_progress.  percentage is rounded and 100 at the end only; percentage and estimatedTimeRemaining (seconds, as if the rest went at the
  * average pace so far) count failed items as done; double is exact enough for both.
  */
 void
@@ -163,7 +163,7 @@ realtime_bulk_emit_progress(const RealtimeBulkRecord *record, RealtimeBulkCounts
 	else if (done >= total)
 		appendStringInfoString(&event.text, "100");
 	else
-		appendStringInfo(&event.text, "%d", (int) rint(100 * done / total));
+		appendStringInfo(&event.text, "%d", Min((int) floor(100 * done / total + 0.5), 99));
 	begin_member(&event, NULL, "estimatedTimeRemaining");
 	if (record->total < 0 || (done <= 0 && total > 0))
 		appendStringInfoString(&event.text, "null");

@@ -11,11 +11,15 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "access/table.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -127,6 +131,34 @@ static struct
 	CommandId	cid;
 }			last_truncate;
 
+/*
+ * Whether rows of a truncated table's inheritance children may be left, as TRUNCATE ONLY does: a
+ * child that was truncated, too, has no blocks when the triggers fire.
+ */
+static bool
+has_rows_left(Relation root)
+{
+	List	   *members;
+	ListCell   *cell;
+	bool		has_any = false;
+
+	if (root->rd_rel->relkind != RELKIND_RELATION || !root->rd_rel->relhassubclass)
+		return false;
+	members = find_all_inheritors(RelationGetRelid(root), AccessShareLock, NULL);
+	foreach(cell, members)
+	{
+		Relation	member = table_open(lfirst_oid(cell), NoLock);
+
+		/* temporary rows are nobody's business; of foreign ones nothing is known */
+		if (member->rd_rel->relpersistence != RELPERSISTENCE_TEMP)
+			has_any |= member->rd_rel->relkind != RELKIND_RELATION
+				|| RelationGetNumberOfBlocks(member) > 0;
+		table_close(member, NoLock);
+	}
+	list_free(members);
+	return has_any;
+}
+
 /* SQL: trigger capture_truncate() */
 Datum
 realtime_capture_truncate(PG_FUNCTION_ARGS)
@@ -153,6 +185,11 @@ realtime_capture_truncate(PG_FUNCTION_ARGS)
 	last_truncate.root = root;
 	last_truncate.xid = GetTopTransactionIdIfAny();
 	last_truncate.cid = GetCurrentCommandId(false);
+	if (has_rows_left(data->tg_relation))
+	{
+		realtime_pending_add_resync(root, "part truncated");
+		return PointerGetDatum(NULL);
+	}
 	if (!realtime_registration_of_relation(root, &registration))
 		return PointerGetDatum(NULL);
 	realtime_event_init(&event, registration.feature, registration.entity, "truncated", NULL);

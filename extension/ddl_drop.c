@@ -174,8 +174,7 @@ unregister_dropped(List *objects, List *registered)
 			|| !realtime_registration_of_relation(object->objid, &registration))
 			continue;
 		realtime_registration_remove(object->objid);
-		realtime_pending_add_resync_named(registration.feature, registration.entity,
-										  DDL_REASON_TABLE_DROPPED);
+		realtime_pending_add_resync_of(&registration, DDL_REASON_TABLE_DROPPED);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
@@ -269,6 +270,12 @@ build_derived(RealtimeEntity *entity, Jsonb *settings)
 		if (derived->action == NULL)
 			continue;
 		derived->status = get_string(object, "status");
+		if (derived->status && entity->status < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("event \"%s\" of table %s needs a status column", derived->action,
+							get_rel_name(entity->root)),
+					 errhint("Name it in realtime.enable(), or call realtime.drop_event() first.")));
 		derived->condition = get_string(object, "condition");
 		priority = get_string(object, "priority");
 		derived->priority = priority ? realtime_priority_from_name(priority) : entity->priority;
@@ -347,6 +354,24 @@ build_entity(Relation root, const RealtimeRegistration *registration)
  * ------------------------------------------------------------------------------------------------
  */
 
+#define CONDITION_PREFIX "SELECT ("
+
+/* Error context of parsing: a position in our query becomes one in the condition, its argument. */
+static void
+explain_condition(void *arg)
+{
+	const char *condition = arg;
+	int			position = geterrposition() - (int) strlen(CONDITION_PREFIX);
+
+	if (geterrposition() <= 0)
+		return;
+	errposition(0);
+	if (position < 1 || position > pg_mbstrlen(condition))
+		return;
+	internalerrposition(position);
+	internalerrquery(condition);
+}
+
 /*
  * Parses a condition over the rows OLD and NEW of a relation, as CREATE TRIGGER does with WHEN.
  * In the result OLD is the inner and NEW the outer tuple. Names are looked up in pg_catalog alone,
@@ -356,8 +381,10 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 static Node *
 parse_condition(Relation relation, const char *condition)
 {
-	char	   *query = psprintf("SELECT (%s)", condition);
-	List	   *parsed = raw_parser(query, RAW_PARSE_DEFAULT);
+	char	   *query = psprintf(CONDITION_PREFIX "%s)", condition);
+	ErrorContextCallback callback = {error_context_stack, explain_condition,
+		unconstify(char *, condition)};
+	List	   *parsed;
 	SelectStmt *select;
 	ResTarget  *target;
 	ParseState *state;
@@ -365,6 +392,8 @@ parse_condition(Relation relation, const char *condition)
 	Node	   *node;
 	int			guc_level;
 
+	error_context_stack = &callback;
+	parsed = raw_parser(query, RAW_PARSE_DEFAULT);
 	if (list_length(parsed) != 1
 		|| !IsA(linitial_node(RawStmt, parsed)->stmt, SelectStmt))
 		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("condition is not one expression")));
@@ -393,6 +422,7 @@ parse_condition(Relation relation, const char *condition)
 	assign_expr_collations(state, node);
 	free_parsestate(state);
 	AtEOXact_GUC(true, guc_level);
+	error_context_stack = callback.previous;
 	ChangeVarNodes(node, PRS2_OLD_VARNO, INNER_VAR, 0);
 	ChangeVarNodes(node, PRS2_NEW_VARNO, OUTER_VAR, 0);
 	return node;

@@ -39,6 +39,7 @@ struct RealtimeEventBuilder
 	Datum	   *new_values;
 	bool	   *new_nulls;
 	bool	   *is_changed;
+	bool	   *is_omitted;		/* columns that builder->omitted names */
 	int			ncolumns;		/* room in the arrays */
 	int			natts;			/* room in the deform arrays */
 	Datum	   *deform_values;
@@ -80,6 +81,7 @@ realtime_event_builder_free(RealtimeEventBuilder *builder)
 		pfree(builder->new_values);
 		pfree(builder->new_nulls);
 		pfree(builder->is_changed);
+		pfree(builder->is_omitted);
 	}
 	if (builder->deform_values)
 	{
@@ -107,6 +109,7 @@ reserve(RealtimeEventBuilder *builder, const RealtimeLeaf *leaf)
 		builder->old_nulls = builder->old_nulls ? repalloc(builder->old_nulls, n) : palloc(n);
 		builder->new_nulls = builder->new_nulls ? repalloc(builder->new_nulls, n) : palloc(n);
 		builder->is_changed = builder->is_changed ? repalloc(builder->is_changed, n) : palloc(n);
+		builder->is_omitted = builder->is_omitted ? repalloc(builder->is_omitted, n) : palloc(n);
 	}
 	if (builder->natts < leaf->tupdesc->natts)
 	{
@@ -309,10 +312,11 @@ append_row(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 	{
 		const RealtimeColumn *column = &entity->columns[i];
 
-		if (!nulls[i]
+		builder->is_omitted[i] = !nulls[i]
 			&& ((has_old && !builder->is_changed[i] && is_external(column, values[i])
 				 && i != entity->status)
-				|| is_too_large(builder, column, values[i])))
+				|| is_too_large(builder, column, values[i]));
+		if (builder->is_omitted[i])
 		{
 			omit(builder, column);
 			continue;
@@ -345,9 +349,8 @@ append_old(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 			continue;
 		if (!builder->old_nulls[i] && is_too_large(builder, column, builder->old_values[i]))
 		{
-			/* The new value may be small, so the name may not stand there yet. */
-			if (builder->new_nulls[i]
-				|| !is_too_large(builder, column, builder->new_values[i]))
+			/* The new value may be there, so the name may not. */
+			if (!builder->is_omitted[i])
 				omit(builder, column);
 			continue;
 		}

@@ -47,6 +47,8 @@
 typedef struct Bulk
 {
 	const RealtimeEntity *entity;
+	int64		entries;		/* changes read */
+	int64		skipped;		/* of them, in the second reading so far */
 	int64		changes;		/* real ones: updates that changed something */
 	int64		counts[3];		/* by RealtimeOp */
 	StringInfoData keys[3];
@@ -253,7 +255,8 @@ ring(Flush *flush)
 		pfree(more);
 		transaction->not_notified = 0;
 	}
-	else if (flush->is_bell_wanted && transaction->notified == 0 && queue_usage(flush) <= 0.5)
+	else if (flush->is_bell_wanted && transaction->seq > 0 && transaction->notified == 0
+			 && queue_usage(flush) <= 0.5)
 		Async_Notify("realtime", "");
 }
 
@@ -516,6 +519,7 @@ count_bulk(Flush *flush, const RealtimeChange *change, const RealtimeEvent *even
 		bulk->entity = entity;
 		flush->bulks = lappend(flush->bulks, bulk);
 	}
+	bulk->entries++;
 	if (!realtime_event_is_change(flush->builder, change))
 		return;
 	bulk->changes++;
@@ -526,25 +530,6 @@ count_bulk(Flush *flush, const RealtimeChange *change, const RealtimeEvent *even
 	}
 	else
 		sum_up(flush, bulk, change, change->op, change->op == REALTIME_OP_DELETE);
-}
-
-/* Visitor: writes the events of a change, unless its entity is summed up. */
-static void
-write_change(Flush *flush, const RealtimeChange *change, const RealtimeEvent *event)
-{
-	Bulk	   *bulk;
-	const RealtimeEntity *entity;
-
-	if (change->op == REALTIME_OP_EVENT)
-	{
-		write_event(flush, event);
-		return;
-	}
-	entity = (change->new_leaf ? change->new_leaf : change->old_leaf)->entity;
-	bulk = flush->bulks == NIL ? NULL : find_bulk(flush, entity);
-	if (bulk && bulk->changes > entity->bulk_threshold)
-		return;
-	realtime_event_from_change(flush->builder, change, write_event, flush);
 }
 
 /* Writes the summary of one entity: an event per kind of change. */
@@ -587,12 +572,36 @@ write_bulk(Flush *flush, const Bulk *bulk)
 	}
 }
 
+/*
+ * Visitor: writes the events of a change. Of an entity that is summed up, the summary stands where the
+ * last change stood.
+ */
+static void
+write_change(Flush *flush, const RealtimeChange *change, const RealtimeEvent *event)
+{
+	Bulk	   *bulk;
+	const RealtimeEntity *entity;
+
+	if (change->op == REALTIME_OP_EVENT)
+	{
+		write_event(flush, event);
+		return;
+	}
+	entity = (change->new_leaf ? change->new_leaf : change->old_leaf)->entity;
+	bulk = flush->bulks == NIL ? NULL : find_bulk(flush, entity);
+	if (bulk && bulk->changes > entity->bulk_threshold)
+	{
+		if (++bulk->skipped == bulk->entries)
+			write_bulk(flush, bulk);
+		return;
+	}
+	realtime_event_from_change(flush->builder, change, write_event, flush);
+}
+
 /* Writes everything that is pending. */
 static void
 write_all(Flush *flush)
 {
-	ListCell   *cell;
-
 	begin_meta(flush);
 	flush->builder = realtime_event_builder_new();
 	initStringInfo(&flush->part);
@@ -602,13 +611,6 @@ write_all(Flush *flush)
 	if (realtime_pending_may_sum_up(flush->pending))
 		visit_changes(flush, count_bulk);
 	visit_changes(flush, write_change);
-	foreach(cell, flush->bulks)
-	{
-		Bulk	   *bulk = lfirst(cell);
-
-		if (bulk->changes > bulk->entity->bulk_threshold)
-			write_bulk(flush, bulk);
-	}
 	write_part(flush);
 	ring(flush);
 }
@@ -624,6 +626,7 @@ write_gap(Flush *flush, const ErrorData *error)
 	realtime_event_init(&event, "*", "*", "gap", NULL);
 	appendStringInfo(&event.text, ",\"data\":{\"reason\":\"error\",\"code\":\"%s\"}",
 					 unpack_sql_state(error->sqlerrcode));
+	event.notify = REALTIME_NOTIFY_ALWAYS;	/* some of them may have been */
 	event.notify_data = true;
 	write_event(flush, &event);
 	write_part(flush);

@@ -485,11 +485,14 @@ realtime_pending_add_event(const RealtimeEvent *event)
 }
 
 void
-realtime_pending_add_resync_named(const char *feature, const char *entity, const char *reason)
+realtime_pending_add_resync_of(const RealtimeRegistration *registration, const char *reason)
 {
 	RealtimeEvent event;
+	char	   *notify = realtime_settings_text(registration->settings, "notify");
 
-	realtime_event_init(&event, feature, entity, "resync", NULL);
+	realtime_event_init(&event, registration->feature, registration->entity, "resync", NULL);
+	if (notify && realtime_notify_from_name(notify) >= 0)
+		event.notify = realtime_notify_from_name(notify);
 	appendStringInfoString(&event.text, ",\"data\":{\"reason\":");
 	realtime_json_append_string(&event.text, reason, strlen(reason));
 	appendStringInfoChar(&event.text, '}');
@@ -513,7 +516,7 @@ realtime_pending_add_resync(Oid root, const char *reason)
 	old = MemoryContextSwitchTo(set->context);
 	set->resyncs = lappend_oid(set->resyncs, root);
 	MemoryContextSwitchTo(old);
-	realtime_pending_add_resync_named(registration.feature, registration.entity, reason);
+	realtime_pending_add_resync_of(&registration, reason);
 }
 
 /* ------------------------------------------------------------------------------------------------

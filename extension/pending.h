@@ -33,8 +33,10 @@ extern void realtime_pending_add_event(const RealtimeEvent *event);
 
 /* Logs one resync marker per relation and transaction for a registered root; reason is a word. */
 extern void realtime_pending_add_resync(Oid root, const char *reason);
-extern void realtime_pending_add_resync_named(const char *feature, const char *entity,
-											  const char *reason);
+/* The same for a registration that may be gone already. */
+struct RealtimeRegistration;
+extern void realtime_pending_add_resync_of(const struct RealtimeRegistration *registration,
+										   const char *reason);
 
 /* What a transaction has written so far; lives as long as it. */
 typedef struct RealtimeTransaction

@@ -441,7 +441,7 @@ BEGIN
 	IF status IS NOT NULL AND settings ->> 'status_column' IS NULL THEN
 		RAISE EXCEPTION '% has no status column', relation
 			USING ERRCODE = 'invalid_parameter_value',
-				HINT = 'Call realtime.enable() with status_column => ''…'' first.';
+				HINT = 'Call realtime.enable() with status_column => ''...'' first.';
 	END IF;
 	PERFORM realtime.check_columns(relation, 'columns', columns);
 	IF condition IS NOT NULL THEN
@@ -466,7 +466,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION realtime.define_event(regclass, text, text, text[], text, text) IS
-'Defines an action of a registered table that follows a row change: when its status becomes the given one (also at insert), when one of the columns changes, when the condition over OLD and NEW holds (OLD is null at insert); all that are given must hold. Deletes define none. A second call with the same action replaces it. A column named like the action may be given with dots: inventory.updated. The caller must own the table.';
+'Defines an action of a registered table that follows a row change: when an update gives it the status, when an update changes one of the columns, when the condition over OLD and NEW holds; all that are given must hold. A condition alone holds for inserts, too, with OLD null. Deletes have none. Names in a condition are looked up in pg_catalog only. An action may have dots: inventory.updated. A second call with the same action replaces it. The caller must own the table.';
 
 CREATE FUNCTION realtime.names_of(relation regclass, OUT feature text, OUT entity text) RETURNS record
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_names_of';
@@ -743,6 +743,12 @@ CREATE EVENT TRIGGER realtime_ddl_end ON ddl_command_end
 	EXECUTE FUNCTION realtime.ddl_end();
 CREATE EVENT TRIGGER realtime_ddl_drop ON sql_drop
 	EXECUTE FUNCTION realtime.ddl_drop();
+COMMENT ON EVENT TRIGGER realtime_ddl_start IS
+'Of realtime: notes what belongs to registered tables before a DROP.';
+COMMENT ON EVENT TRIGGER realtime_ddl_end IS
+'Of realtime: keeps registrations and triggers right when tables change, and logs what row triggers do not see.';
+COMMENT ON EVENT TRIGGER realtime_ddl_drop IS
+'Of realtime: unregisters dropped tables, and logs what row triggers do not see.';
 
 ------------------------------------------------------------------------------------------------
 -- Rights. Internal functions that check ownership themselves stay executable.
