@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: PostgreSQL
--- realtime--0.9.sql: the SQL interface. Mechanisms are in C (extension/*.c), settings in realtime.registration.
+-- realtime--1.0.sql: the SQL interface. Mechanisms are in C (extension/*.c), settings in realtime.registration.
 \echo Use "CREATE EXTENSION realtime" to load this file. \quit
 
 -- The daemon logs in as a member of this role; it is global to the cluster, so it may exist already.
@@ -472,6 +472,31 @@ CREATE FUNCTION realtime.names_of(relation regclass, OUT feature text, OUT entit
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_names_of';
 COMMENT ON FUNCTION realtime.names_of(regclass) IS 'The (feature, entity) of a registered table.';
 
+CREATE FUNCTION realtime.drop_event(relation regclass, action text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	settings jsonb;
+	others jsonb;
+	target record;
+BEGIN
+	PERFORM realtime.lock_relation(relation);
+	settings := realtime.settings_of(relation);
+	SELECT coalesce(jsonb_agg(e ORDER BY n), '[]') INTO others
+	FROM jsonb_array_elements(settings -> 'events') WITH ORDINALITY AS x(e, n)
+	WHERE e ->> 'action' <> action;
+	IF settings IS NULL OR jsonb_array_length(others) = coalesce(jsonb_array_length(settings -> 'events'), 0) THEN
+		RETURN false;
+	END IF;
+	SELECT r.feature, r.entity INTO target FROM realtime.names_of(relation) r;
+	PERFORM realtime.register(relation, target.feature, target.entity,
+		settings || jsonb_build_object('events', others));
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION realtime.drop_event(regclass, text) IS
+'Removes an action defined by realtime.define_event(); returns whether there was one. The caller must own the table.';
+
 CREATE FUNCTION realtime.check_action(action text) RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_check_action';
 COMMENT ON FUNCTION realtime.check_action(text) IS
@@ -484,14 +509,28 @@ REVOKE ALL ON FUNCTION realtime.register_topic(text, text, text, text, boolean) 
 COMMENT ON FUNCTION realtime.register_topic(text, text, text, text, boolean) IS
 'Registers (feature, entity) without a table, for realtime.emit(). The caller owns the topic; who may emit or subscribe is granted with realtime.grant_emit() and realtime.grant_subscribe(). A second call by the owner changes the settings.';
 
+CREATE FUNCTION realtime.drop_topic(feature text, entity text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_drop_topic';
+COMMENT ON FUNCTION realtime.drop_topic(text, text) IS
+'Removes a topic and its grants; returns whether there was one. The caller must own it.';
+
 CREATE FUNCTION realtime.grant_subscribe(feature text, entity text, role text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_grant_subscribe';
 CREATE FUNCTION realtime.grant_emit(feature text, entity text, role text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_grant_emit';
+CREATE FUNCTION realtime.revoke_subscribe(feature text, entity text, role text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_revoke_subscribe';
+CREATE FUNCTION realtime.revoke_emit(feature text, entity text, role text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_revoke_emit';
 COMMENT ON FUNCTION realtime.grant_subscribe(text, text, text) IS
 'Lets a role (or public) subscribe to a topic. For tables, GRANT SELECT decides. The caller must own the topic.';
 COMMENT ON FUNCTION realtime.grant_emit(text, text, text) IS
 'Lets a role (or public) emit custom events of a topic or table. The caller must own it.';
+COMMENT ON FUNCTION realtime.revoke_subscribe(text, text, text) IS
+'The reverse of realtime.grant_subscribe(); returns whether it had been granted.';
+COMMENT ON FUNCTION realtime.revoke_emit(text, text, text) IS
+'The reverse of realtime.grant_emit(); returns whether it had been granted.';
+
 ------------------------------------------------------------------------------------------------
 -- Emitting
 ------------------------------------------------------------------------------------------------
@@ -537,6 +576,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_current_epoch';
 COMMENT ON FUNCTION realtime.current_epoch() IS
 'The epoch that prefixes positions; it changes at every crash recovery, promotion and restore. Creates one when there is none, so the first call needs a read-write transaction.';
 
+CREATE FUNCTION realtime.new_epoch() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_new_epoch';
+COMMENT ON FUNCTION realtime.new_epoch() IS
+'Voids all positions. Call it after restoring an offline copy of the files, which PostgreSQL cannot tell from a restart.';
+
 CREATE FUNCTION realtime.position_error("position" text) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_position_error';
 COMMENT ON FUNCTION realtime.position_error(text) IS
@@ -571,6 +615,30 @@ CREATE FUNCTION realtime.prune() RETURNS integer
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_prune';
 COMMENT ON FUNCTION realtime.prune() IS
 'House-keeping: empties children of the log that are older than realtime.retention or over realtime.max_log_size, turns to the next child, ends dead bulk operations. Skips a child that is in use; writers never wait. Returns the number of children emptied.';
+
+CREATE FUNCTION realtime.forget(relation regclass, id text) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_forget';
+COMMENT ON FUNCTION realtime.forget(regclass, text) IS
+'Removes a record''s events from the log (personal data), also those that name it in a bulk summary''s keys; id as events show it: text, or the JSON object of a composite key. Returns the number of events removed. The caller must own the table. WAL archives and backups are not touched.';
+
+CREATE FUNCTION realtime.set_log_persistence(persistence text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	child regclass;
+BEGIN
+	IF persistence IS NULL OR persistence NOT IN ('logged', 'unlogged') THEN
+		RAISE EXCEPTION 'invalid persistence %', quote_nullable(persistence)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Use logged or unlogged.';
+	END IF;
+	FOR child IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'realtime.commit_log'::regclass
+	LOOP
+		EXECUTE format('ALTER TABLE %s SET %s', child, persistence);
+	END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION realtime.set_log_persistence(text) FROM PUBLIC;
+COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
+'logged (default): history survives a crash of the server. unlogged: no WAL for the log; a crash empties it, and every position of before is void anyway. Superuser.';
 
 CREATE VIEW realtime.event AS
 SELECT l.xid AS tx, l.part, (e.value -> 'meta' ->> 'seq')::integer AS seq, l.at, l.lsn,
@@ -688,7 +756,7 @@ COMMENT ON EVENT TRIGGER realtime_ddl_drop IS
 
 GRANT SELECT ON realtime.entities TO PUBLIC;
 
-REVOKE ALL ON FUNCTION realtime.position(), realtime.current_epoch(),
+REVOKE ALL ON FUNCTION realtime.position(), realtime.current_epoch(), realtime.new_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
 	realtime.is_armed(), realtime.prune(), realtime.status(), realtime.library_version() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION realtime.position(), realtime.current_epoch(),

@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: PostgreSQL
+-- realtime--0.9--1.0.sql: 1.0 can take back what it was given: events, topics, grants, records; it can void
+-- positions and keep the log unlogged.
+\echo Use "ALTER EXTENSION realtime UPDATE" to load this file. \quit
+
+CREATE FUNCTION realtime.drop_event(relation regclass, action text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+	settings jsonb;
+	others jsonb;
+	target record;
+BEGIN
+	PERFORM realtime.lock_relation(relation);
+	settings := realtime.settings_of(relation);
+	SELECT coalesce(jsonb_agg(e ORDER BY n), '[]') INTO others
+	FROM jsonb_array_elements(settings -> 'events') WITH ORDINALITY AS x(e, n)
+	WHERE e ->> 'action' <> action;
+	IF settings IS NULL OR jsonb_array_length(others) = coalesce(jsonb_array_length(settings -> 'events'), 0) THEN
+		RETURN false;
+	END IF;
+	SELECT r.feature, r.entity INTO target FROM realtime.names_of(relation) r;
+	PERFORM realtime.register(relation, target.feature, target.entity,
+		settings || jsonb_build_object('events', others));
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION realtime.drop_event(regclass, text) IS
+'Removes an action defined by realtime.define_event(); returns whether there was one. The caller must own the table.';
+
+CREATE FUNCTION realtime.drop_topic(feature text, entity text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_drop_topic';
+COMMENT ON FUNCTION realtime.drop_topic(text, text) IS
+'Removes a topic and its grants; returns whether there was one. The caller must own it.';
+
+CREATE FUNCTION realtime.revoke_subscribe(feature text, entity text, role text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_revoke_subscribe';
+CREATE FUNCTION realtime.revoke_emit(feature text, entity text, role text) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_revoke_emit';
+COMMENT ON FUNCTION realtime.revoke_subscribe(text, text, text) IS
+'The reverse of realtime.grant_subscribe(); returns whether it had been granted.';
+COMMENT ON FUNCTION realtime.revoke_emit(text, text, text) IS
+'The reverse of realtime.grant_emit(); returns whether it had been granted.';
+
+CREATE FUNCTION realtime.new_epoch() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_new_epoch';
+COMMENT ON FUNCTION realtime.new_epoch() IS
+'Voids all positions. Call it after restoring an offline copy of the files, which PostgreSQL cannot tell from a restart.';
+
+CREATE FUNCTION realtime.forget(relation regclass, id text) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_forget';
+COMMENT ON FUNCTION realtime.forget(regclass, text) IS
+'Removes a record''s events from the log (personal data), also those that name it in a bulk summary''s keys; id as events show it: text, or the JSON object of a composite key. Returns the number of events removed. The caller must own the table. WAL archives and backups are not touched.';
+
+CREATE FUNCTION realtime.set_log_persistence(persistence text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	child regclass;
+BEGIN
+	IF persistence IS NULL OR persistence NOT IN ('logged', 'unlogged') THEN
+		RAISE EXCEPTION 'invalid persistence %', quote_nullable(persistence)
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Use logged or unlogged.';
+	END IF;
+	FOR child IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'realtime.commit_log'::regclass
+	LOOP
+		EXECUTE format('ALTER TABLE %s SET %s', child, persistence);
+	END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION realtime.set_log_persistence(text) FROM PUBLIC;
+COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
+'logged (default): history survives a crash of the server. unlogged: no WAL for the log; a crash empties it, and every position of before is void anyway. Superuser.';
+
+REVOKE ALL ON FUNCTION realtime.new_epoch() FROM PUBLIC;
