@@ -58,15 +58,21 @@ is_switched_off(Oid relid)
 }
 
 /*
- * The command that made a row version. cmin is asked of versions of this transaction only; a tuple
- * that COPY FREEZE made says it is of no transaction, but its raw command id is right.
+ * The command that made a row version. cmin is asked of versions of this transaction only. A tuple
+ * that COPY FREEZE made says it is of no transaction: its raw command id is right until a nested
+ * trigger changes the row; then it is the changer's, and the one before it puts them in order.
  */
 static CommandId
 command_of_new(HeapTupleHeader tuple)
 {
+	CommandId	cid = HeapTupleHeaderGetRawCommandId(tuple);
+
 	if (tuple->t_infomask & HEAP_COMBOCID)
 		return HeapTupleHeaderGetCmin(tuple);
-	return HeapTupleHeaderGetRawCommandId(tuple);
+	if (HeapTupleHeaderXminFrozen(tuple) && !(tuple->t_infomask & HEAP_XMAX_INVALID)
+		&& !HEAP_XMAX_IS_LOCKED_ONLY(tuple->t_infomask) && cid > 0)
+		cid--;
+	return cid;
 }
 
 /* SQL: trigger capture() */

@@ -253,7 +253,8 @@ find_registration(Oid relid, const char *feature, const char *entity, RealtimeRe
 bool
 realtime_registration_of_relation(Oid relid, RealtimeRegistration *out)
 {
-	return find_registration(relid, NULL, NULL, out, false);
+	/* any user may ask for the relation 0, which stands for topics in find_registration() */
+	return OidIsValid(relid) && find_registration(relid, NULL, NULL, out, false);
 }
 
 bool

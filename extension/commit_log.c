@@ -582,6 +582,10 @@ realtime_forget(PG_FUNCTION_ARGS)
 	int64		gone = 0;
 
 	PreventCommandIfReadOnly("realtime.forget()");
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	if (!compat_owns_relation(relid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -624,6 +628,7 @@ realtime_forget(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	AtEOXact_GUC(true, guc_level);
+	CommandCounterIncrement();	/* the statement may call it again */
 	PG_RETURN_INT64(gone);
 }
 

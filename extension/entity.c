@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -233,7 +234,12 @@ build_columns(RealtimeEntity *entity, Relation root, Jsonb *settings)
 	}
 	entity->keys = palloc(sizeof(int) * Max(list_length(keys), 1));
 	foreach(cell, keys)
-		entity->keys[entity->nkeys++] = column_index(entity, lfirst(cell));
+	{
+		int			i = column_index(entity, lfirst(cell));
+
+		entity->keys[entity->nkeys++] = i;
+		entity->columns[i].is_needed = true;
+	}
 	if (entity->nkeys == 0)
 		elog(ERROR, "realtime: registration of %s has no key", RelationGetRelationName(root));
 	foreach(cell, columns)
@@ -345,6 +351,8 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 	build_columns(entity, root, settings);
 	text = realtime_settings_text(settings, "status_column");
 	entity->status = text ? column_index(entity, text) : -1;
+	if (entity->status >= 0)
+		entity->columns[entity->status].is_needed = true;
 	build_derived(entity, settings);
 	return entity;
 }
@@ -432,10 +440,14 @@ parse_condition(Relation relation, const char *condition)
 Datum
 realtime_check_condition(PG_FUNCTION_ARGS)
 {
-	Relation	relation = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	relation = try_relation_open(PG_GETARG_OID(0), AccessShareLock);
 
+	if (relation == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(0))));
 	(void) parse_condition(relation, text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	table_close(relation, AccessShareLock);
+	relation_close(relation, AccessShareLock);
 	PG_RETURN_VOID();
 }
 

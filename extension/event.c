@@ -314,7 +314,7 @@ append_row(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 
 		builder->is_omitted[i] = !nulls[i]
 			&& ((has_old && !builder->is_changed[i] && is_external(column, values[i])
-				 && i != entity->status)
+				 && !column->is_needed)
 				|| is_too_large(builder, column, values[i]));
 		if (builder->is_omitted[i])
 		{
@@ -457,6 +457,52 @@ emit_status(RealtimeEventBuilder *builder, const RealtimeEntity *entity, Realtim
 	pfree(data.data);
 }
 
+/* A copy of a tuple for the row type of another leaf; what that has alone is null. */
+static HeapTuple
+map_tuple(HeapTuple tuple, const RealtimeLeaf *from, const RealtimeLeaf *to)
+{
+	int			natts = to->tupdesc->natts;
+	Datum	   *values = palloc0(sizeof(Datum) * natts);
+	bool	   *nulls = palloc(sizeof(bool) * natts);
+
+	memset(nulls, true, sizeof(bool) * natts);
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(to->tupdesc, i);
+
+		for (int j = 0; j < from->tupdesc->natts && !attr->attisdropped; j++)
+		{
+			Form_pg_attribute other = TupleDescAttr(from->tupdesc, j);
+
+			if (!other->attisdropped && other->atttypid == attr->atttypid
+				&& strcmp(NameStr(other->attname), NameStr(attr->attname)) == 0)
+				values[i] = heap_getattr(tuple, j + 1, from->tupdesc, &nulls[i]);
+		}
+	}
+	return heap_form_tuple(to->tupdesc, values, nulls);
+}
+
+/*
+ * The derived events whose condition holds. A move between partitions and a coalesced change were
+ * captured in parts, none of which had both images.
+ */
+static uint64
+derived_mask(const RealtimeChange *change)
+{
+	HeapTuple	old_tuple = NULL;
+
+	if (!change->is_joined || !change->new_leaf->entity->has_conditions)
+		return change->derived;
+	if (change->op == REALTIME_OP_UPDATE)
+	{
+		old_tuple = unconstify(HeapTupleData *, &change->old_tuple);
+		if (change->old_leaf->relid != change->new_leaf->relid)
+			old_tuple = map_tuple(old_tuple, change->old_leaf, change->new_leaf);
+	}
+	return realtime_leaf_conditions(change->new_leaf, old_tuple,
+									unconstify(HeapTupleData *, &change->new_tuple));
+}
+
 /*
  * Emits the defined actions that follow a change. Status and columns ask for a change, so they hold
  * for updates only; a condition alone also for inserts.
@@ -466,11 +512,12 @@ emit_derived(RealtimeEventBuilder *builder, const RealtimeEntity *entity,
 			 const RealtimeChange *change, RealtimeEventSink sink, void *arg)
 {
 	bool		is_update = change->op == REALTIME_OP_UPDATE;
+	uint64		mask = entity->nderived > 0 ? derived_mask(change) : 0;
 
 	for (int i = 0; i < entity->nderived; i++)
 	{
 		const RealtimeDerived *derived = &entity->derived[i];
-		bool		is_match = (change->derived & (UINT64CONST(1) << i)) != 0;
+		bool		is_match = (mask & (UINT64CONST(1) << i)) != 0;
 
 		if (derived->status)
 			is_match = is_match && is_update && entity->status >= 0

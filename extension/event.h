@@ -32,6 +32,7 @@ typedef struct RealtimeChange
 	HeapTupleData old_tuple;	/* t_data NULL when there is none */
 	HeapTupleData new_tuple;
 	uint64		derived;		/* derived events whose condition held */
+	bool		is_joined;		/* of several captures: conditions are to be evaluated anew */
 } RealtimeChange;
 
 typedef struct RealtimeEvent

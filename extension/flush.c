@@ -352,7 +352,7 @@ merge_change(RealtimeChange *first, const RealtimeChange *later)
 
 	if (is_new && later->op == REALTIME_OP_DELETE)
 		return false;
-	first->derived |= later->derived;
+	first->is_joined = true;
 	if (later->op == REALTIME_OP_DELETE)
 	{
 		first->op = REALTIME_OP_DELETE;

@@ -10,6 +10,8 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
 #include "tcop/pquery.h"
@@ -650,7 +652,7 @@ join_move(RealtimeCursor *cursor, RealtimeChange *change, const Entry *entry)
 		return false;
 	change->op = REALTIME_OP_UPDATE;
 	change->new_leaf = insert->new_leaf;
-	change->derived = insert->derived;
+	change->is_joined = true;
 	set_tuple(&change->new_tuple, ENTRY_NEW(insert), insert->new_len, insert->new_leaf);
 	return true;
 }
@@ -708,6 +710,7 @@ realtime_cursor_next(RealtimeCursor *cursor, RealtimeChange *change, RealtimeEve
 	change->old_leaf = entry->old_leaf;
 	change->new_leaf = entry->new_leaf;
 	change->derived = entry->derived;
+	change->is_joined = false;
 	set_tuple(&change->old_tuple, ENTRY_OLD(entry), entry->old_len, entry->old_leaf);
 	set_tuple(&change->new_tuple, ENTRY_NEW(entry), entry->new_len, entry->new_leaf);
 	if (entry->is_moved && join_move(cursor, change, entry))
@@ -924,13 +927,48 @@ is_threatening(const Node *statement)
 	}
 }
 
+/*
+ * Whether all that a statement does is to drop or truncate tables that belong to no registered one,
+ * as those are that a load goes through. What hangs on them by CASCADE is not looked into.
+ */
+static bool
+is_elsewhere(const Node *statement)
+{
+	List	   *names = NIL;
+	ListCell   *cell;
+	ListCell   *member;
+
+	if (IsA(statement, TruncateStmt) && ((const TruncateStmt *) statement)->behavior == DROP_RESTRICT)
+		names = ((const TruncateStmt *) statement)->relations;
+	else if (IsA(statement, DropStmt) && ((const DropStmt *) statement)->behavior == DROP_RESTRICT
+			 && ((const DropStmt *) statement)->removeType == OBJECT_TABLE)
+	{
+		foreach(cell, ((const DropStmt *) statement)->objects)
+			names = lappend(names, makeRangeVarFromNameList(lfirst_node(List, cell)));
+	}
+	else
+		return false;
+	foreach(cell, names)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
+
+		if (!OidIsValid(relid))
+			continue;
+		foreach(member, find_all_inheritors(relid, NoLock, NULL))
+			if (OidIsValid(realtime_registered_root(lfirst_oid(member))))
+				return false;
+	}
+	return true;
+}
+
 /* Utility hook: converts what is kept before such a statement. */
 static void
 process_utility(PlannedStmt *statement, const char *query, bool is_read_only,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
 				DestReceiver *dest, QueryCompletion *completion)
 {
-	if (pending && is_threatening(statement->utilityStmt))
+	if (pending && is_threatening(statement->utilityStmt)
+		&& !is_elsewhere(statement->utilityStmt))
 		convert(pending);
 	if (next_process_utility)
 		next_process_utility(statement, query, is_read_only, context, params, environment, dest,

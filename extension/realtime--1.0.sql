@@ -2,6 +2,17 @@
 -- realtime--1.0.sql: the SQL interface. Mechanisms are in C (extension/*.c), settings in realtime.registration.
 \echo Use "CREATE EXTENSION realtime" to load this file. \quit
 
+-- Whoever owns the schema could add functions to it that calls of ours would find.
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+		WHERE n.nspname = 'realtime' AND NOT r.rolsuper) THEN
+		RAISE EXCEPTION 'schema realtime exists and is not owned by a superuser'
+			USING ERRCODE = 'insufficient_privilege', HINT = 'Drop or rename it, or ALTER SCHEMA ... OWNER TO.';
+	END IF;
+END
+$$;
+
 -- The daemon logs in as a member of this role; it is global to the cluster, so it may exist already.
 DO $$
 BEGIN
@@ -640,12 +651,16 @@ REVOKE ALL ON FUNCTION realtime.set_log_persistence(text) FROM PUBLIC;
 COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
 'logged (default): history survives a crash of the server. unlogged: no WAL for the log; a crash empties it, and every position of before is void anyway. Superuser.';
 
+CREATE FUNCTION realtime.log_events(events json, OUT seq integer, OUT feature text, OUT entity text,
+	OUT action text, OUT id text, OUT event json)
+RETURNS SETOF record LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'realtime_log_events';
+COMMENT ON FUNCTION realtime.log_events(json) IS
+'The events of one row of the commit log, one per row; id is text, or an object''s text for composite keys. Used by the view realtime.event.';
+
 CREATE VIEW realtime.event AS
-SELECT l.xid AS tx, l.part, (e.value -> 'meta' ->> 'seq')::integer AS seq, l.at, l.lsn,
-	e.value ->> 'feature' AS feature, e.value ->> 'entity' AS entity, e.value ->> 'action' AS action,
-	e.value ->> 'id' AS id, e.value AS event
-FROM realtime.commit_log l, LATERAL pg_catalog.json_array_elements(l.events) e
-ORDER BY l.lsn, l.xid, l.part, (e.value -> 'meta' ->> 'seq')::integer;
+SELECT l.xid AS tx, l.part, e.seq, l.at, l.lsn, e.feature, e.entity, e.action, e.id, e.event
+FROM realtime.commit_log l, LATERAL realtime.log_events(l.events) e
+ORDER BY l.lsn, l.xid, l.part, e.seq;
 COMMENT ON VIEW realtime.event IS 'Recent events, one per row, in order, as far back as the log goes.';
 
 CREATE VIEW realtime.entities AS

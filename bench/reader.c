@@ -1,0 +1,349 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * reader.c
+ *	  A consumer of events for benchmarks, as cheap as one can be: it reads and counts.
+ *
+ * "log" follows realtime.commit_log as a notifier does.  Model:
+ * 1. Polling: rows that the poll's snapshot sees and the last one did not; every FAST_MS while rows
+ *	  come, every SLOW_MS while none do.
+ * 2. After IDLE_POLLS empty polls it asks the other connection to arm the doorbell, and polls on
+ *	  while that waits (at most LOCK_TIMEOUT_MS) for writers that were told not to ring.
+ * 3. Armed: one last poll, then it sleeps until the bell rings or FALLBACK_MS have passed. A ring
+ *	  disarms and leads back to 1.
+ * "listen CHANNEL" only receives notifications: the consumer of a trigger that calls pg_notify.
+ *
+ * Connects by libpq's environment. Prints "ready" when it follows, and its counts as JSON when
+ * SIGTERM ends it, after a last poll. Any error ends it with status 1.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <libpq-fe.h>
+
+enum
+{
+	FAST_MS = 5,
+	SLOW_MS = 10,
+	IDLE_POLLS = 3,
+	LOCK_TIMEOUT_MS = 200,
+	FALLBACK_MS = 1000
+};
+
+static const char *const poll_sql =
+	"SELECT pg_catalog.pg_current_snapshot(), l.xid, l.events"
+	" FROM (VALUES (1)) AS one LEFT JOIN realtime.commit_log l"
+	" ON l.xid >= $1::xid8 OR l.xid = ANY ($2::xid8[])"
+	" ORDER BY l.lsn, l.xid, l.part";
+
+/* What was read; printed at the end. */
+struct counts
+{
+	long		rows;
+	long		bytes;
+	long		polls;
+	long		empty_polls;
+	long		arms;
+	long		arm_timeouts;
+	long		wakeups;
+	long		fallbacks;
+	long		notifications;
+};
+
+struct reader
+{
+	PGconn	   *log;			/* polls */
+	PGconn	   *bell;			/* listens and arms */
+	char	   *xmax;			/* of the position; owned */
+	char	   *xip;			/* array literal; owned */
+	struct counts counts;
+};
+
+static volatile sig_atomic_t is_ending = 0;
+
+/* Signal handler: the loops end at their next turn. */
+static void
+end_soon(int signal_number)
+{
+	(void) signal_number;
+	is_ending = 1;
+}
+
+/* Prints why and exits: a benchmark with a broken reader is void. */
+static void
+die(const char *what, PGconn *connection)
+{
+	fprintf(stderr, "reader: %s: %s\n", what, connection ? PQerrorMessage(connection) : "");
+	exit(1);
+}
+
+/* strdup that does not fail. */
+static char *
+copy(const char *s)
+{
+	char	   *result = strdup(s);
+
+	if (result == NULL)
+		die("out of memory", NULL);
+	return result;
+}
+
+/* A connection by the environment's settings; never NULL. */
+static PGconn *
+connect_or_die(void)
+{
+	PGconn	   *connection = PQconnectdb("application_name=reader");
+
+	if (PQstatus(connection) != CONNECTION_OK)
+		die("cannot connect", connection);
+	return connection;
+}
+
+/* Runs a statement; the caller clears the result. */
+static PGresult *
+query(PGconn *connection, const char *sql)
+{
+	PGresult   *result = PQexec(connection, sql);
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+		die(sql, connection);
+	return result;
+}
+
+/* Takes over a snapshot, xmin:xmax:xip,…, as the position to read from. */
+static void
+set_position(struct reader *reader, const char *snapshot)
+{
+	const char *xmax = strchr(snapshot, ':');
+	const char *xip = xmax ? strchr(xmax + 1, ':') : NULL;
+	size_t		length;
+
+	if (xip == NULL)
+		die("a snapshot that is none", NULL);
+	free(reader->xmax);
+	reader->xmax = copy(xmax + 1);
+	reader->xmax[xip - xmax - 1] = '\0';
+	length = strlen(xip + 1);
+	free(reader->xip);
+	reader->xip = malloc(length + 3);
+	if (reader->xip == NULL)
+		die("out of memory", NULL);
+	snprintf(reader->xip, length + 3, "{%s}", xip + 1);
+}
+
+/* Reads what is new; returns how many rows that was. */
+static int
+poll_log(struct reader *reader)
+{
+	const char *values[2] = {reader->xmax, reader->xip};
+	PGresult   *result = PQexecPrepared(reader->log, "poll", 2, values, NULL, NULL, 0);
+	int			rows = 0;
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		die("poll", reader->log);
+	for (int i = 0; i < PQntuples(result); i++)
+	{
+		if (PQgetisnull(result, i, 1))
+			continue;
+		rows++;
+		reader->counts.bytes += PQgetlength(result, i, 2);
+	}
+	set_position(reader, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	reader->counts.rows += rows;
+	reader->counts.polls++;
+	if (rows == 0)
+		reader->counts.empty_polls++;
+	return rows;
+}
+
+/* Takes all notifications that have arrived; returns how many. */
+static int
+take_notifications(struct reader *reader, PGconn *connection)
+{
+	PGnotify   *notification;
+	int			n = 0;
+
+	if (!PQconsumeInput(connection))
+		die("connection lost", connection);
+	while ((notification = PQnotifies(connection)) != NULL)
+	{
+		reader->counts.bytes += (long) strlen(notification->extra);
+		PQfreemem(notification);
+		n++;
+	}
+	reader->counts.notifications += n;
+	return n;
+}
+
+/* Waits for input of a connection, at most so many milliseconds; a signal ends the wait. */
+static void
+wait_for_input(PGconn *connection, int milliseconds)
+{
+	struct pollfd fd = {.fd = PQsocket(connection), .events = POLLIN};
+
+	if (poll(&fd, 1, milliseconds) < 0 && errno != EINTR)
+		die("poll", NULL);
+}
+
+/* Ends a request to arm: 1 armed, 0 not in time, -1 still waiting. */
+static int
+take_arm_result(struct reader *reader)
+{
+	PGresult   *result;
+	int			armed = 0;
+
+	if (!PQconsumeInput(reader->bell))
+		die("connection lost", reader->bell);
+	if (PQisBusy(reader->bell))
+		return -1;
+	while ((result = PQgetResult(reader->bell)) != NULL)
+	{
+		const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+		if (PQresultStatus(result) == PGRES_TUPLES_OK)
+			armed = 1;
+		else if (state == NULL || strcmp(state, "55P03") != 0)	/* lock_not_available */
+			die("arm", reader->bell);
+		PQclear(result);
+	}
+	if (armed)
+		reader->counts.arms++;
+	else
+		reader->counts.arm_timeouts++;
+	return armed;
+}
+
+/* Sleeps armed until the bell rings, the fallback's time is over, or the end is near; disarms. */
+static void
+sleep_armed(struct reader *reader)
+{
+	poll_log(reader);			/* what committed before the grant did not ring */
+	while (!is_ending)
+	{
+		wait_for_input(reader->bell, FALLBACK_MS);
+		if (take_notifications(reader, reader->bell) > 0)
+		{
+			reader->counts.wakeups++;
+			break;
+		}
+		reader->counts.fallbacks++;
+		if (poll_log(reader) > 0)
+			break;
+	}
+	PQclear(query(reader->bell, "SELECT realtime.disarm()"));
+}
+
+/* Follows the log until the end. */
+static void
+follow_log(struct reader *reader)
+{
+	PGresult   *result;
+	char		sql[64];
+	int			idle = 0;
+	bool		is_arming = false;
+
+	reader->log = connect_or_die();
+	reader->bell = connect_or_die();
+	PQclear(query(reader->log, "SELECT realtime.current_epoch()"));
+	PQclear(query(reader->log, "SET default_transaction_isolation = 'read committed'"));
+	PQclear(query(reader->log, "SET default_transaction_read_only = on"));
+	PQclear(query(reader->log, "SET enable_seqscan = off"));
+	PQclear(PQprepare(reader->log, "poll", poll_sql, 2, NULL));
+	snprintf(sql, sizeof(sql), "SET lock_timeout = %d", LOCK_TIMEOUT_MS);
+	PQclear(query(reader->bell, sql));
+	PQclear(query(reader->bell, "LISTEN realtime"));
+	result = query(reader->log, "SELECT pg_catalog.pg_current_snapshot()");
+	set_position(reader, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	puts("ready");
+	fflush(stdout);
+
+	while (!is_ending)
+	{
+		bool		is_busy = poll_log(reader) > 0;
+
+		idle = is_busy ? 0 : idle + 1;
+		take_notifications(reader, reader->bell);
+		if (is_arming)
+		{
+			int			armed = take_arm_result(reader);
+
+			is_arming = armed < 0;
+			if (armed >= 0)
+				idle = 0;
+			if (armed == 1)
+			{
+				sleep_armed(reader);
+				continue;
+			}
+		}
+		else if (idle >= IDLE_POLLS)
+		{
+			if (!PQsendQuery(reader->bell, "SELECT realtime.arm()"))
+				die("arm", reader->bell);
+			is_arming = true;
+		}
+		poll(NULL, 0, is_busy ? FAST_MS : SLOW_MS);	/* not on input: bells need no poll now */
+	}
+	poll_log(reader);
+	PQfinish(reader->bell);
+	PQfinish(reader->log);
+	free(reader->xmax);
+	free(reader->xip);
+}
+
+/* Receives notifications of a channel until the end. */
+static void
+follow_channel(struct reader *reader, const char *channel)
+{
+	char	   *name;
+	char		sql[256];
+
+	reader->bell = connect_or_die();
+	name = PQescapeIdentifier(reader->bell, channel, strlen(channel));
+	snprintf(sql, sizeof(sql), "LISTEN %s", name);
+	PQfreemem(name);
+	PQclear(query(reader->bell, sql));
+	puts("ready");
+	fflush(stdout);
+	while (!is_ending)
+	{
+		wait_for_input(reader->bell, FALLBACK_MS);
+		take_notifications(reader, reader->bell);
+	}
+	PQclear(query(reader->bell, "SELECT"));	/* brings what is still on its way */
+	take_notifications(reader, reader->bell);
+	PQfinish(reader->bell);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct reader reader = {0};
+	struct sigaction action = {.sa_handler = end_soon};
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	if (argc == 2 && strcmp(argv[1], "log") == 0)
+		follow_log(&reader);
+	else if (argc == 3 && strcmp(argv[1], "listen") == 0)
+		follow_channel(&reader, argv[2]);
+	else
+	{
+		fprintf(stderr, "usage: reader log | reader listen CHANNEL\n");
+		return 2;
+	}
+	printf("{\"rows\":%ld,\"bytes\":%ld,\"polls\":%ld,\"empty_polls\":%ld,\"arms\":%ld,"
+		   "\"arm_timeouts\":%ld,\"wakeups\":%ld,\"fallbacks\":%ld,\"notifications\":%ld}\n",
+		   reader.counts.rows, reader.counts.bytes, reader.counts.polls, reader.counts.empty_polls,
+		   reader.counts.arms, reader.counts.arm_timeouts, reader.counts.wakeups,
+		   reader.counts.fallbacks, reader.counts.notifications);
+	return 0;
+}
