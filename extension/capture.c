@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/table.h"
@@ -75,6 +76,18 @@ command_of_new(HeapTupleHeader tuple)
 	return cid;
 }
 
+/*
+ * A tuple with its out-of-line values taken in, where it is applied for replication: an applied
+ * TRUNCATE passes no utility hook, so nothing could fetch them in time. Other tuples stay as they are.
+ */
+static void
+take_values_in(HeapTupleData *tuple, const RealtimeLeaf *leaf)
+{
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA && tuple->t_data
+		&& HeapTupleHasExternal(tuple))
+		*tuple = *toast_flatten_tuple(tuple, leaf->tupdesc);
+}
+
 /* SQL: trigger capture() */
 Datum
 realtime_capture(PG_FUNCTION_ARGS)
@@ -125,6 +138,8 @@ realtime_capture(PG_FUNCTION_ARGS)
 	}
 	if (leaf->is_heap && change.op != REALTIME_OP_DELETE)
 		cid = command_of_new(change.new_tuple.t_data);
+	take_values_in(&change.old_tuple, leaf);
+	take_values_in(&change.new_tuple, leaf);
 	realtime_pending_add_change(&change, cid, is_moved);
 	return PointerGetDatum(NULL);
 }

@@ -653,7 +653,8 @@ COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
 
 CREATE FUNCTION realtime.log_events(events json, OUT seq integer, OUT feature text, OUT entity text,
 	OUT action text, OUT id text, OUT event json)
-RETURNS SETOF record LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'realtime_log_events';
+RETURNS SETOF record LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE ROWS 2
+AS 'MODULE_PATHNAME', 'realtime_log_events';
 COMMENT ON FUNCTION realtime.log_events(json) IS
 'The events of one row of the commit log, one per row; id is text, or an object''s text for composite keys. Used by the view realtime.event.';
 

@@ -132,7 +132,8 @@ SELECT * FROM ddl_events();
 ALTER TRIGGER realtime_capture ON ddl_plain RENAME TO mine;
 DROP TRIGGER realtime_capture ON ddl_plain;
 SELECT * FROM ddl_events();
--- registering again gives it back, unregistering takes it; neither is a marker
+-- registering again gives it back, with a marker: what changed meanwhile was not seen; unregistering
+-- takes it without one
 SELECT realtime.enable('ddl_plain', 'ddl', 'plain');
 SELECT * FROM ddl_triggers;
 SELECT realtime.disable('ddl_plain');
