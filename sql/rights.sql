@@ -12,11 +12,12 @@ CREATE ROLE regress_realtime_daemon IN ROLE realtime_notifier;
 CREATE SCHEMA rights AUTHORIZATION regress_realtime_owner;
 CREATE SCHEMA rights_other AUTHORIZATION regress_realtime_other;
 GRANT USAGE ON SCHEMA rights TO regress_realtime_writer, regress_realtime_other;
+CREATE TABLE rights.start AS SELECT pg_current_xact_id() AS tx;
 -- Events of this file, in order, for roles that may not read the log.
 CREATE FUNCTION rights.events() RETURNS TABLE (entity text, action text, id text, userid text)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT entity, action, id, event -> 'meta' ->> 'userId' FROM realtime.event
-	WHERE feature LIKE 'rights%'
+	WHERE feature LIKE 'rights%' AND tx > (SELECT tx FROM rights.start)
 $$;
 
 --
@@ -338,7 +339,7 @@ CREATE TABLE rights_other.child (LIKE rights.t);
 ALTER TABLE rights_other.child INHERIT rights.t;
 DROP TABLE rights_other.child;
 RESET ROLE;
-SELECT count(*) FROM realtime.event WHERE id = '999';
+SELECT count(*) FROM realtime.event WHERE id = '999' AND tx > (SELECT tx FROM rights.start);
 
 --
 -- Names earlier in the search path are not called, in temporary schemas or others
