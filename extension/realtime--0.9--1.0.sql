@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: PostgreSQL
 -- realtime--0.9--1.0.sql: 1.0 can take back what it was given: events, topics, grants, records; it can void
--- positions and keep the log unlogged.
+-- positions and keep the log unlogged; the view event reads a log in one pass.
 \echo Use "ALTER EXTENSION realtime UPDATE" to load this file. \quit
 
 CREATE FUNCTION realtime.drop_event(relation regclass, action text) RETURNS boolean
@@ -72,3 +72,15 @@ COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
 'logged (default): history survives a crash of the server. unlogged: no WAL for the log; a crash empties it, and every position of before is void anyway. Superuser.';
 
 REVOKE ALL ON FUNCTION realtime.new_epoch() FROM PUBLIC;
+
+CREATE FUNCTION realtime.log_events(events json, OUT seq integer, OUT feature text, OUT entity text,
+	OUT action text, OUT id text, OUT event json)
+RETURNS SETOF record LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE ROWS 2
+AS 'MODULE_PATHNAME', 'realtime_log_events';
+COMMENT ON FUNCTION realtime.log_events(json) IS
+'The events of one row of the commit log, one per row; id is text, or an object''s text for composite keys. Used by the view realtime.event.';
+
+CREATE OR REPLACE VIEW realtime.event AS
+SELECT l.xid AS tx, l.part, e.seq, l.at, l.lsn, e.feature, e.entity, e.action, e.id, e.event
+FROM realtime.commit_log l, LATERAL realtime.log_events(l.events) e
+ORDER BY l.lsn, l.xid, l.part, e.seq;
