@@ -194,6 +194,36 @@ escape_inside(const char *s)
 	return pnstrdup(buf.data + 1, buf.len - 2);
 }
 
+/* Whether values of a type are encoded without running a function that could read tables. */
+static bool
+is_plain_type(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case UUIDOID:
+		case JSONOID:
+		case JSONBOID:
+		case BYTEAOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* Fills entity->columns with what the settings capture. */
 static void
 build_columns(RealtimeEntity *entity, Relation root, Jsonb *settings)
@@ -230,6 +260,7 @@ build_columns(RealtimeEntity *entity, Relation root, Jsonb *settings)
 		column->typlen = attr->attlen;
 		column->typbyval = attr->attbyval;
 		column->json = realtime_json_type(attr->atttypid, mode);
+		entity->needs_snapshot |= !is_plain_type(attr->atttypid);
 		entity->ncolumns++;
 	}
 	entity->keys = palloc(sizeof(int) * Max(list_length(keys), 1));
@@ -354,6 +385,7 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 	if (entity->status >= 0)
 		entity->columns[entity->status].is_needed = true;
 	build_derived(entity, settings);
+	entity->needs_snapshot |= entity->has_conditions;
 	return entity;
 }
 

@@ -82,6 +82,7 @@ typedef struct RealtimeEntity
 	int64		bulk_threshold;	/* rows; -1: never */
 	bool		coalesce;
 	bool		has_conditions;
+	bool		needs_snapshot;	/* encoding may run functions: other types than the plain ones */
 } RealtimeEntity;
 
 typedef struct RealtimeLeaf

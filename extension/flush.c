@@ -149,6 +149,7 @@ begin_meta(Flush *flush)
 {
 	RealtimeTransaction *transaction = flush->transaction;
 	StringInfoData buf;
+	char		number[24];
 	char	   *user;
 	char	   *session;
 
@@ -160,8 +161,10 @@ begin_meta(Flush *flush)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, ",\"meta\":{\"timestamp\":");
 	realtime_json_append_timestamp(&buf, transaction->at);
-	appendStringInfo(&buf, ",\"tx\":\"" UINT64_FORMAT "\",\"seq\":",
-					 U64FromFullTransactionId(GetTopFullTransactionId()));
+	appendStringInfoString(&buf, ",\"tx\":\"");
+	appendBinaryStringInfo(&buf, number,
+						   pg_ulltoa_n(U64FromFullTransactionId(GetTopFullTransactionId()), number));
+	appendStringInfoString(&buf, "\",\"seq\":");
 	flush->meta = buf.data;
 	initStringInfo(&buf);
 	realtime_actor(&user, &session);
@@ -691,9 +694,13 @@ realtime_flush_pending(RealtimePending *pending, RealtimeTransaction *transactio
 		write_all_or_gap(&flush);
 	else
 	{
-		PushActiveSnapshot(GetTransactionSnapshot());
+		bool		needs_snapshot = realtime_pending_needs_snapshot(pending);
+
+		if (needs_snapshot)
+			PushActiveSnapshot(GetTransactionSnapshot());
 		write_all(&flush);
-		PopActiveSnapshot();
+		if (needs_snapshot)
+			PopActiveSnapshot();
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -93,6 +93,7 @@ struct RealtimePending
 	int			nentities;
 	int			entities_room;
 	bool		may_coalesce;
+	bool		needs_snapshot;
 	List	   *marks;			/* of Mark, innermost last */
 	List	   *resyncs;		/* Oids of the roots that have a marker already */
 };
@@ -105,6 +106,14 @@ static bool has_seen_end = false;	/* a transaction has ended since the library w
 static bool is_flushing = false;
 static int	flush_level;			/* nesting level of the flush under way */
 static ProcessUtility_hook_type next_process_utility = NULL;
+
+/*
+ * The context of a transaction's first set, kept for the backend's life with its first block: most
+ * transactions need no more than that and so allocate nothing. Emptied when the set is freed or the
+ * transaction ends.
+ */
+static MemoryContext kept_context = NULL;
+static bool is_kept_context_used = false;
 
 /* ------------------------------------------------------------------------------------------------
  * Piles
@@ -119,16 +128,26 @@ forget(void *arg)
 	is_remembered = false;
 	is_flushing = false;
 	memset(&transaction, 0, sizeof(transaction));
+	if (is_kept_context_used)
+		MemoryContextReset(kept_context);
+	is_kept_context_used = false;
 }
 
-/* An empty set, in a context of its own below the transaction's. */
+/* An empty set, in a context of its own. */
 static RealtimePending *
 pending_new(void)
 {
-	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "realtime pending",
-												  ALLOCSET_SMALL_SIZES);
-	RealtimePending *set = MemoryContextAllocZero(context, sizeof(RealtimePending));
+	MemoryContext context = kept_context;
+	RealtimePending *set;
 
+	if (is_kept_context_used)
+		context = AllocSetContextCreate(TopTransactionContext, "realtime pending",
+										ALLOCSET_DEFAULT_SIZES);
+	else if (context == NULL)
+		context = kept_context = AllocSetContextCreate(TopMemoryContext, "realtime pending",
+													   0, 32 * 1024, ALLOCSET_DEFAULT_MAXSIZE);
+	is_kept_context_used |= context == kept_context;
+	set = MemoryContextAllocZero(context, sizeof(RealtimePending));
 	set->context = context;
 	return set;
 }
@@ -140,7 +159,13 @@ pending_free(RealtimePending *set)
 	for (int i = 0; i < set->npiles; i++)
 		if (set->piles[i].file)
 			BufFileClose(set->piles[i].file);
-	MemoryContextDelete(set->context);
+	if (set->context != kept_context)
+	{
+		MemoryContextDelete(set->context);
+		return;
+	}
+	MemoryContextReset(kept_context);
+	is_kept_context_used = false;
 }
 
 /*
@@ -429,6 +454,7 @@ void
 realtime_pending_add_change(const RealtimeChange *change, CommandId cid, bool is_moved)
 {
 	RealtimePending *set = get_pending();
+	RealtimeEntity *entity = (change->new_leaf ? change->new_leaf : change->old_leaf)->entity;
 	uint32		old_len = change->old_tuple.t_data ? change->old_tuple.t_len : 0;
 	uint32		new_len = change->new_tuple.t_data ? change->new_tuple.t_len : 0;
 	Size		size = MAXALIGN(sizeof(Entry)) + MAXALIGN(old_len) + MAXALIGN(new_len);
@@ -448,7 +474,10 @@ realtime_pending_add_change(const RealtimeChange *change, CommandId cid, bool is
 		memcpy(ENTRY_OLD(entry), change->old_tuple.t_data, old_len);
 	if (new_len > 0)
 		memcpy(ENTRY_NEW(entry), change->new_tuple.t_data, new_len);
-	count_change(set, (change->new_leaf ? change->new_leaf : change->old_leaf)->entity);
+	set->needs_snapshot |= entity->needs_snapshot
+		|| (old_len > 0 && (change->old_tuple.t_data->t_infomask & HEAP_HASEXTERNAL))
+		|| (new_len > 0 && (change->new_tuple.t_data->t_infomask & HEAP_HASEXTERNAL));
+	count_change(set, entity);
 	after_add(set);
 }
 
@@ -772,6 +801,12 @@ realtime_pending_may_sum_up(const RealtimePending *set)
 			return true;
 	}
 	return false;
+}
+
+bool
+realtime_pending_needs_snapshot(const RealtimePending *set)
+{
+	return set->needs_snapshot;
 }
 
 MemoryContext

@@ -13,8 +13,8 @@
  * 4. Before DDL that can change the meaning of a kept tuple, changes become text in place.
  * 5. At pre-commit (or pre-prepare) the merge is written to the commit log; see flush.c. A change
  *	  that arrives later (another extension's callback) is written at once as a further part.
- * 6. All of it lives in the transaction's memory context, whose reset callback forgets it: no end
- *	  of a transaction can leave a pointer behind.
+ * 6. The reset callback of the transaction's memory context forgets it all: no end of a transaction
+ *	  can leave a pointer behind.
  */
 #ifndef REALTIME_PENDING_H
 #define REALTIME_PENDING_H
@@ -65,6 +65,8 @@ extern int64 realtime_pending_count(const RealtimePending *pending, const Realti
 extern bool realtime_pending_may_coalesce(const RealtimePending *pending);
 /* Whether some entity has more changes than its bulk threshold. */
 extern bool realtime_pending_may_sum_up(const RealtimePending *pending);
+/* Whether writing it may fetch out-of-line values or run functions. */
+extern bool realtime_pending_needs_snapshot(const RealtimePending *pending);
 /* The context of a set; ends with it. */
 extern MemoryContext realtime_pending_context(const RealtimePending *pending);
 
