@@ -277,6 +277,15 @@ choose_pile(RealtimePending *set, CommandId cid)
 	return best;
 }
 
+/* Copies into an entry, and clears the bytes up to the next aligned one: piles go to files whole. */
+static void
+put(char *to, const void *from, Size len)
+{
+	if (len > 0)
+		memcpy(to, from, len);
+	memset(to + len, 0, MAXALIGN(len) - len);
+}
+
 /* Room for an entry of a size at the end of a pile; zeroed header. */
 static Entry *
 pile_append(RealtimePending *set, Pile *pile, Size size, CommandId cid)
@@ -470,10 +479,8 @@ realtime_pending_add_change(const RealtimeChange *change, CommandId cid, bool is
 	entry->new_len = new_len;
 	entry->op = change->op;
 	entry->is_moved = is_moved;
-	if (old_len > 0)
-		memcpy(ENTRY_OLD(entry), change->old_tuple.t_data, old_len);
-	if (new_len > 0)
-		memcpy(ENTRY_NEW(entry), change->new_tuple.t_data, new_len);
+	put(ENTRY_OLD(entry), change->old_tuple.t_data, old_len);
+	put(ENTRY_NEW(entry), change->new_tuple.t_data, new_len);
 	set->needs_snapshot |= entity->needs_snapshot
 		|| (old_len > 0 && (change->old_tuple.t_data->t_infomask & HEAP_HASEXTERNAL))
 		|| (new_len > 0 && (change->new_tuple.t_data->t_infomask & HEAP_HASEXTERNAL));
@@ -499,8 +506,8 @@ append_event(RealtimePending *set, Pile *pile, const RealtimeEvent *event, Comma
 	entry->priority = event->priority;
 	entry->notify = event->notify;
 	entry->notify_data = event->notify_data;
-	memcpy(ENTRY_OLD(entry), event->text.data, event->text.len);
-	memcpy(ENTRY_NEW(entry), event->extra.data, event->extra.len);
+	put(ENTRY_OLD(entry), event->text.data, event->text.len);
+	put(ENTRY_NEW(entry), event->extra.data, event->extra.len);
 }
 
 void
