@@ -63,6 +63,7 @@ test('TPC-B: readers rebuild every table exactly', { timeout: (seconds + 300) * 
 	// Holders begin and end within pgbench's time; its vacuum and TRUNCATE come first.
 	let holdersStop = false;
 	const work = pgbench('-c', String(clients), '-j', '2', '-T', String(seconds));
+	work.catch(() => {});			// reported below
 	setTimeout(() => { holdersStop = true; }, seconds * 1000);
 	await pause(500);
 	const holders = [1, 2, 3, 4].map((n) => hold(`h${n}`, scale * 100000, () => holdersStop));
