@@ -17,7 +17,8 @@
 struct frame
 {
 	atomic_uint refs;
-	unsigned	header_len;
+	unsigned char header_len;
+	unsigned char kind;			/* enum frame_kind */
 	size_t		len;			/* of the payload */
 	char		bytes[];		/* HEADER_MAX, then the payload; the header ends where that starts */
 };
@@ -40,14 +41,15 @@ frame_payload_at(struct frame *frame)
 }
 
 void
-frame_finish(struct frame *frame, size_t len)
+frame_finish(struct frame *frame, enum frame_kind kind, size_t len)
 {
 	unsigned char *payload = (unsigned char *) frame->bytes + HEADER_MAX;
 	unsigned	header_len = len < 126 ? 2 : len < 65536 ? 4 : 10;
 	unsigned char *header = payload - header_len;
 
 	frame->len = len;
-	frame->header_len = header_len;
+	frame->kind = (unsigned char) kind;
+	frame->header_len = (unsigned char) header_len;
 	header[0] = 0x81;			/* FIN, text */
 	if (header_len == 2)
 		header[1] = (unsigned char) len;
@@ -60,12 +62,12 @@ frame_finish(struct frame *frame, size_t len)
 }
 
 struct frame *
-frame_new(const char *payload, size_t len)
+frame_new(enum frame_kind kind, const char *payload, size_t len)
 {
 	struct frame *frame = frame_new_empty(len);
 
 	memcpy(frame_payload_at(frame), payload, len);
-	frame_finish(frame, len);
+	frame_finish(frame, kind, len);
 	return frame;
 }
 
@@ -81,6 +83,12 @@ frame_unref(struct frame *frame)
 {
 	if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
 		memory_free(frame);
+}
+
+enum frame_kind
+frame_kind(const struct frame *frame)
+{
+	return (enum frame_kind) frame->kind;
 }
 
 struct slice

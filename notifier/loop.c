@@ -1,0 +1,302 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * loop.c
+ *	  See loop.h. The one file that knows libuv.
+ *
+ * libuv frees a handle in its close callback; timers and watches own themselves from then on. Posted
+ * work stands in a queue under a mutex; one wake-up runs all of it.
+ */
+#include "loop.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <uv.h>
+
+#include "memory.h"
+
+struct post
+{
+	struct post *next;
+	loop_fn		fn;
+	void	   *arg;
+};
+
+struct signal_watch
+{
+	uv_signal_t handle;
+	struct signal_watch *next;
+	loop_signal_fn fn;
+	void	   *arg;
+};
+
+struct loop
+{
+	uv_loop_t	uv;
+	uv_async_t	wake;
+	pthread_mutex_t lock;		/* protects the following two */
+	struct post *first;
+	struct post **last;
+	struct signal_watch *signals;
+	bool		is_stopping;
+};
+
+struct loop_timer
+{
+	uv_timer_t	handle;
+	loop_fn		fn;
+	void	   *arg;
+};
+
+struct loop_watch
+{
+	uv_poll_t	handle;
+	loop_watch_fn fn;
+	void	   *arg;
+};
+
+/* libuv fails here for lack of memory or descriptors only. */
+static void
+check(int result, const char *what)
+{
+	if (result < 0)
+	{
+		fprintf(stderr, "realtime-notifier: %s: %s\n", what, uv_strerror(result));
+		abort();
+	}
+}
+
+/* Runs what was posted, in order. What that posts waits for the next turn. */
+static void
+run_posts(uv_async_t *wake)
+{
+	struct loop *loop = wake->data;
+	struct post *post;
+
+	pthread_mutex_lock(&loop->lock);
+	post = loop->first;
+	loop->first = NULL;
+	loop->last = &loop->first;
+	pthread_mutex_unlock(&loop->lock);
+	while (post != NULL)
+	{
+		struct post *next = post->next;
+
+		post->fn(post->arg);
+		memory_free(post);
+		post = next;
+	}
+	if (loop->is_stopping)
+		uv_stop(&loop->uv);
+}
+
+struct loop *
+loop_new(void)
+{
+	struct loop *loop = memory_alloc_zeroed(sizeof(*loop));
+
+	check(uv_loop_init(&loop->uv), "uv_loop_init");
+	check(uv_async_init(&loop->uv, &loop->wake, run_posts), "uv_async_init");
+	loop->wake.data = loop;
+	pthread_mutex_init(&loop->lock, NULL);
+	loop->last = &loop->first;
+	return loop;
+}
+
+void
+loop_free(struct loop *loop)
+{
+	uv_close((uv_handle_t *) &loop->wake, NULL);
+	for (struct signal_watch *s = loop->signals; s != NULL; s = s->next)
+		uv_close((uv_handle_t *) &s->handle, NULL);
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+	while (loop->signals != NULL)
+	{
+		struct signal_watch *next = loop->signals->next;
+
+		memory_free(loop->signals);
+		loop->signals = next;
+	}
+	while (loop->first != NULL)
+	{
+		struct post *next = loop->first->next;
+
+		memory_free(loop->first);
+		loop->first = next;
+	}
+	(void) uv_loop_close(&loop->uv);
+	pthread_mutex_destroy(&loop->lock);
+	memory_free(loop);
+}
+
+void
+loop_run(struct loop *loop)
+{
+	uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+static void
+set_stopping(void *arg)
+{
+	struct loop *loop = arg;
+
+	loop->is_stopping = true;
+}
+
+void
+loop_stop(struct loop *loop)
+{
+	loop_post(loop, set_stopping, loop);
+}
+
+void
+loop_post(struct loop *loop, loop_fn fn, void *arg)
+{
+	struct post *post = memory_alloc(sizeof(*post));
+
+	post->next = NULL;
+	post->fn = fn;
+	post->arg = arg;
+	pthread_mutex_lock(&loop->lock);
+	*loop->last = post;
+	loop->last = &post->next;
+	pthread_mutex_unlock(&loop->lock);
+	uv_async_send(&loop->wake);
+}
+
+int64_t
+loop_clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void
+fire(uv_timer_t *handle)
+{
+	struct loop_timer *timer = handle->data;
+
+	timer->fn(timer->arg);
+}
+
+struct loop_timer *
+loop_timer_new(struct loop *loop, loop_fn fn, void *arg)
+{
+	struct loop_timer *timer = memory_alloc_zeroed(sizeof(*timer));
+
+	check(uv_timer_init(&loop->uv, &timer->handle), "uv_timer_init");
+	timer->handle.data = timer;
+	timer->fn = fn;
+	timer->arg = arg;
+	return timer;
+}
+
+void
+loop_timer_start(struct loop_timer *timer, unsigned ms)
+{
+	uv_update_time(timer->handle.loop);
+	uv_timer_start(&timer->handle, fire, ms, 0);
+}
+
+void
+loop_timer_stop(struct loop_timer *timer)
+{
+	uv_timer_stop(&timer->handle);
+}
+
+bool
+loop_timer_is_active(const struct loop_timer *timer)
+{
+	return uv_is_active((const uv_handle_t *) &timer->handle) != 0;
+}
+
+/* libuv is done with a handle: its owner's memory goes. */
+static void
+free_data(uv_handle_t *handle)
+{
+	memory_free(handle->data);
+}
+
+void
+loop_timer_free(struct loop_timer *timer)
+{
+	if (timer != NULL)
+		uv_close((uv_handle_t *) &timer->handle, free_data);
+}
+
+/* An error on the descriptor is told as both: the next read or write names it. */
+static void
+poll_ready(uv_poll_t *handle, int status, int events)
+{
+	struct loop_watch *watch = handle->data;
+
+	if (status < 0)
+		watch->fn(watch->arg, true, true);
+	else
+		watch->fn(watch->arg, (events & (UV_READABLE | UV_DISCONNECT)) != 0,
+				  (events & UV_WRITABLE) != 0);
+}
+
+struct loop_watch *
+loop_watch_new(struct loop *loop, int fd, loop_watch_fn fn, void *arg)
+{
+	struct loop_watch *watch = memory_alloc_zeroed(sizeof(*watch));
+
+	check(uv_poll_init(&loop->uv, &watch->handle, fd), "uv_poll_init");
+	watch->handle.data = watch;
+	watch->fn = fn;
+	watch->arg = arg;
+	return watch;
+}
+
+void
+loop_watch_set(struct loop_watch *watch, bool for_reading, bool for_writing)
+{
+	int			events = (for_reading ? UV_READABLE : 0) | (for_writing ? UV_WRITABLE : 0);
+
+	if (events == 0)
+		uv_poll_stop(&watch->handle);
+	else
+		check(uv_poll_start(&watch->handle, events, poll_ready), "uv_poll_start");
+}
+
+void
+loop_watch_free(struct loop_watch *watch)
+{
+	if (watch == NULL)
+		return;
+	uv_poll_stop(&watch->handle);
+	uv_close((uv_handle_t *) &watch->handle, free_data);
+}
+
+static void
+got_signal(uv_signal_t *handle, int signal)
+{
+	struct signal_watch *watch = handle->data;
+
+	watch->fn(watch->arg, signal);
+}
+
+void
+loop_on_signal(struct loop *loop, int signal, loop_signal_fn fn, void *arg)
+{
+	struct signal_watch *watch = memory_alloc_zeroed(sizeof(*watch));
+
+	check(uv_signal_init(&loop->uv, &watch->handle), "uv_signal_init");
+	watch->handle.data = watch;
+	watch->fn = fn;
+	watch->arg = arg;
+	watch->next = loop->signals;
+	loop->signals = watch;
+	check(uv_signal_start(&watch->handle, got_signal, signal), "uv_signal_start");
+}
+
+void *
+loop_native(struct loop *loop)
+{
+	return &loop->uv;
+}
