@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* One line each: STATS(name in C, name in the text, type, help) */
+/*
+ * One line each: STATS(name in C, name in the text, type, help). What is counted in microseconds (_US)
+ * is printed in seconds.
+ */
 #define STATS_LIST(STATS) \
 	STATS(SESSIONS, "sessions", gauge, "Sessions open now") \
 	STATS(SESSIONS_TOTAL, "sessions_total", counter, "Sessions opened") \
@@ -38,7 +41,7 @@
 	STATS(ARMED, "armed", gauge, "Whether the doorbell is armed") \
 	STATS(SOURCE_UP, "source_up", gauge, "Whether the source is connected and reading") \
 	STATS(SOURCE_RECONNECTS, "source_reconnects_total", counter, "Times the source's connection was made again") \
-	STATS(SOURCE_LAG_US, "source_lag_microseconds", gauge, "Age of the newest commit when it was delivered") \
+	STATS(SOURCE_LAG_US, "source_lag_seconds", gauge, "Age of the newest commit when it was delivered") \
 	STATS(SOURCE_BEHIND, "source_lag_transactions", gauge, "Transactions read and not yet delivered by all workers") \
 	STATS(DB_UP, "database_up", gauge, "Connections of the pool that work") \
 	STATS(DB_JOBS, "database_jobs_total", counter, "Jobs run by the pool") \
