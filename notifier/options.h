@@ -8,6 +8,7 @@
  * Order: defaults, file (--config, ini), environment (REALTIME_NAME), flags; later ones win. A value that
  * is no good ends the start with a line that names it and what would be good; at SIGHUP the old ones stay.
  * Strings belong to the struct. Options marked (reload) are taken over at SIGHUP, the others at start.
+ * No message repeats the value of --database: it may hold a password.
  */
 #ifndef RT_OPTIONS_H
 #define RT_OPTIONS_H
@@ -35,7 +36,7 @@ struct options
 	unsigned	workers;		/* I/O threads; 0: one per core */
 	char	   *static_dir;		/* served at /; NULL: nothing */
 	char	   *allowed_origins;	/* "https://a.example, *"; NULL: the page's own host only (reload) */
-	bool		has_proxy;		/* trust X-Forwarded-For: trust_forwarded_for */
+	bool		has_proxy;		/* --trust-forwarded-for: the peer's address is the header's */
 
 	/* who */
 	char	   *anon_role;		/* NULL: a token is required (reload) */
@@ -50,7 +51,7 @@ struct options
 	unsigned	jwt_leeway_s;	/* 5 */
 	char	   *admin_role;		/* role that may read /metrics and the inspector from afar; NULL: loopback only */
 
-	/* limits (all reload) */
+	/* limits (all reload; what a running session or thread took along stays its own) */
 	unsigned	max_connections;	/* 10000 */
 	unsigned	max_connections_per_address;	/* 0: no limit */
 	unsigned	max_connections_per_user;	/* 0: no limit */
@@ -70,9 +71,9 @@ struct options
 
 	/* logging */
 	enum log_level log_level;	/* (reload) */
-	enum log_format log_format;
+	enum log_format log_format;	/* (reload) */
 
-	/* what to do instead of serving */
+	/* what to do instead of serving: by flags only */
 	bool		is_version;
 	bool		is_help;
 	bool		is_check;		/* --check: read the configuration, say what is wrong, exit */
@@ -82,12 +83,35 @@ struct options
 	char	   *config;			/* --config FILE */
 };
 
-/* Reads everything; on error prints to err and returns RT_MALFORMED. options_release() in any case. */
+/*
+ * Reads everything; on error prints to err and returns RT_MALFORMED. options_release() in any case. With
+ * --help or --version nothing but the flags is read.
+ */
 int			options_read(struct options *options, int argc, char **argv, FILE *err) RT_MUST_CHECK;
 
 /* Reads file, environment and the same flags again into a new struct. */
 int			options_reread(struct options *options, int argc, char **argv, FILE *err) RT_MUST_CHECK;
 void		options_release(struct options *options);
+
+/*
+ * Makes freshly read options fit a running program: those that are not marked (reload) get the running
+ * values again. The names of those that differed, separated by ", ", are put into names (cut); returns
+ * how many.
+ */
+unsigned	options_keep_fixed(struct options *options, const struct options *running,
+							   char *names, size_t size);
+
+/* The table, for people and for the check of doc/configuration.md. */
 void		options_print_help(FILE *out);
+
+/* What is in force, one "name = value" a line, as a file would have it; --database not shown. */
+void		options_print(const struct options *options, FILE *out);
+
+/*
+ * Defaults and then the text of a configuration file; file_name is for messages. What options_read() does
+ * first, without files and environment.
+ */
+int			options_read_text(struct options *options, const char *text, size_t len,
+							  const char *file_name, FILE *err) RT_MUST_CHECK;
 
 #endif
