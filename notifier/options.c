@@ -117,7 +117,7 @@ static const struct setting table[] = {
 		 "largest message of a client"),
 	COUNT("max-messages-per-minute", max_messages_per_minute, "600", RELOAD, 1, COUNT_MAX,
 		  "messages of one session"),
-	SIZE("max-queue", max_queue, "4MB", RELOAD, 64 * SETTING_KB, SETTING_GB,
+	SIZE("max-queue", max_queue, "4MB", RELOAD, 16 * SETTING_KB, SETTING_GB,
 		 "bytes that may wait for one session"),
 	SIZE("max-snapshot", max_snapshot, "256MB", RELOAD, 64 * SETTING_KB, 64 * SETTING_GB,
 		 "largest snapshot"),
