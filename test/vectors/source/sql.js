@@ -54,7 +54,7 @@ export function term_error([column, operator, value], columns, types)
 	}
 	if (kind === 'none' || (kind === 'equal' && !['eq', 'neq', 'in'].includes(name)))
 		return kind === 'equal' ? 'enums have no order here' : `no ${['eq', 'neq', 'in'].includes(name) ? 'equality' : 'order'} here`;
-	return String(value).includes('\0') ? 'no text in PostgreSQL' : null;
+	return null;
 }
 
 // The values of a term that are converted to the column's type, as text.
