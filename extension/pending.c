@@ -23,6 +23,7 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "doorbell.h"
 #include "flush.h"
 #include "guc.h"
 #include "pending.h"
@@ -1018,6 +1019,9 @@ process_utility(PlannedStmt *statement, const char *query, bool is_read_only,
 	else
 		standard_ProcessUtility(statement, query, is_read_only, context, params, environment, dest,
 								completion);
+	if (IsA(statement->utilityStmt, DiscardStmt)
+		&& ((const DiscardStmt *) statement->utilityStmt)->target == DISCARD_ALL)
+		realtime_doorbell_disarm();
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: PostgreSQL
 -- realtime--0.9--1.0.sql: 1.0 can take back what it was given: events, topics, grants, records; it can void
--- positions and keep the log unlogged; the view event reads a log in one pass.
+-- positions and keep the log unlogged; the view event reads a log in one pass; the doorbell is another lock.
 \echo Use "ALTER EXTENSION realtime UPDATE" to load this file. \quit
 
 CREATE FUNCTION realtime.drop_event(relation regclass, action text) RETURNS boolean
@@ -84,3 +84,59 @@ CREATE OR REPLACE VIEW realtime.event AS
 SELECT l.xid AS tx, l.part, e.seq, l.at, l.lsn, e.feature, e.entity, e.action, e.id, e.event
 FROM realtime.commit_log l, LATERAL realtime.log_events(l.events) e
 ORDER BY l.lsn, l.xid, l.part, e.seq;
+
+DO $$
+BEGIN
+	FOR i IN 0..3 LOOP
+		EXECUTE pg_catalog.format('ALTER INDEX realtime.commit_log_%s_xid SET (deduplicate_items = off)', i);
+	END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION realtime.status() RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	problems text[];
+	log record;
+BEGIN
+	SELECT array_agg(p ORDER BY p) INTO problems FROM (
+		SELECT format('%s: trigger realtime_capture is missing', r.relation) AS p
+		FROM realtime.registration r
+		WHERE r.relation IS NOT NULL AND NOT EXISTS (
+			SELECT FROM pg_trigger t WHERE t.tgrelid = r.relation AND t.tgname = 'realtime_capture')
+		UNION ALL
+		SELECT format('%s: trigger %s is disabled', t.tgrelid::regclass, t.tgname)
+		FROM pg_trigger t
+		WHERE t.tgname IN ('realtime_capture', 'realtime_truncate') AND t.tgenabled = 'D'
+			AND t.tgfoid IN ('realtime.capture'::regproc, 'realtime.capture_truncate'::regproc)
+		UNION ALL
+		SELECT format('event trigger %s is disabled', evtname)
+		FROM pg_event_trigger WHERE evtname LIKE 'realtime\_%' AND evtenabled = 'D'
+		UNION ALL
+		SELECT format('the notification queue is %s %% full', round((pg_notification_queue_usage() * 100)::numeric))
+		WHERE pg_notification_queue_usage() > 0.25
+		UNION ALL
+		SELECT format('prepared transaction %s is %s old and keeps history from being read in time', gid,
+			date_trunc('second', clock_timestamp() - prepared))
+		FROM pg_prepared_xacts WHERE prepared < clock_timestamp() - interval '1 hour'
+	) x;
+	SELECT sum(pg_total_relation_size(i.inhrelid))::bigint AS bytes INTO log
+	FROM pg_inherits i WHERE i.inhparent = 'realtime.commit_log'::regclass;
+	RETURN jsonb_build_object(
+		'ok', problems IS NULL,
+		'version', (SELECT extversion FROM pg_extension WHERE extname = 'realtime'),
+		'library', realtime.library_version(),
+		'in_recovery', pg_is_in_recovery(),
+		'entities', (SELECT count(*) FROM realtime.registration),
+		'armed', (SELECT count(*) FROM pg_locks l WHERE l.locktype = 'relation' AND l.relation = 9999
+			AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			AND l.mode = 'ShareLock' AND l.granted),
+		'log_bytes', log.bytes,
+		'max_log_size', current_setting('realtime.max_log_size'),
+		'retention', current_setting('realtime.retention'),
+		'oldest', (SELECT min(filled_from) FROM realtime.log_state),
+		'bulk_operations', (SELECT count(*) FROM realtime.bulk_operation),
+		'notify_queue_usage', pg_notification_queue_usage(),
+		'problems', to_jsonb(coalesce(problems, '{}')));
+END
+$$;

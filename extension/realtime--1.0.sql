@@ -136,7 +136,9 @@ BEGIN
 			'CREATE TABLE %s () INHERITS (realtime.commit_log)'
 			' WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off)', child);
 		EXECUTE pg_catalog.format('ALTER TABLE %s ALTER COLUMN events SET STORAGE EXTERNAL', child);
-		EXECUTE pg_catalog.format('CREATE INDEX commit_log_%s_xid ON %s (xid)', i, child);
+		-- keys do not repeat: looking for duplicates before a split is for nothing
+		EXECUTE pg_catalog.format('CREATE INDEX commit_log_%s_xid ON %s (xid)'
+			' WITH (deduplicate_items = off)', i, child);
 		EXECUTE pg_catalog.format('COMMENT ON TABLE %s IS %L', child,
 			'A share of realtime.commit_log, emptied whole when all of it is old.');
 	END LOOP;
@@ -720,9 +722,9 @@ BEGIN
 		'library', realtime.library_version(),
 		'in_recovery', pg_is_in_recovery(),
 		'entities', (SELECT count(*) FROM realtime.registration),
-		'armed', (SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 3
+		'armed', (SELECT count(*) FROM pg_locks l WHERE l.locktype = 'relation' AND l.relation = 9999
 			AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-			AND l.classid = 1 AND l.mode = 'ShareLock' AND l.granted),
+			AND l.mode = 'ShareLock' AND l.granted),
 		'log_bytes', log.bytes,
 		'max_log_size', current_setting('realtime.max_log_size'),
 		'retention', current_setting('realtime.retention'),

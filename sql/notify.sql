@@ -117,13 +117,17 @@ CREATE TABLE notify_other (id int);
 INSERT INTO notify_other VALUES (1);
 :done
 SELECT * FROM notify_payloads(:'heard');
--- the lock is the session's, whatever becomes of the transaction that armed
+-- the lock is the session's, until a transaction of it aborts
 SELECT realtime.disarm(), realtime.is_armed();
 SELECT realtime.disarm();
 BEGIN;
 SELECT realtime.arm();
 ROLLBACK;
 SELECT realtime.is_armed();
+SELECT realtime.arm();
+BEGIN;
+SELECT realtime.is_armed();
+COMMIT;
 :listen
 INSERT INTO notify_auto VALUES (4, 'a');
 :done
@@ -141,11 +145,10 @@ SELECT realtime.disarm();
 INSERT INTO notify_auto VALUES (6, 'a');
 :done
 SELECT count(*) FROM notify_payloads(:'heard');
--- what unlocks all advisory locks of a session, and what resets it, disarms
+-- what resets a session disarms it; its advisory locks are others
 SELECT realtime.arm();
 SELECT pg_advisory_unlock_all();
 SELECT realtime.is_armed();
-SELECT realtime.arm();
 DISCARD ALL;
 SELECT realtime.is_armed();
 SET search_path = public;
