@@ -9,10 +9,10 @@
 
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
-#include "lib/stringinfo.h"
 
-/* Appends one row: a JSON array of events, of the current top-level transaction. */
-extern void realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn, const char *events, int len);
+/* Appends one row: a JSON array of events, as a text datum, of the current top-level transaction. */
+extern void realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn,
+								const struct varlena *events);
 
 extern void realtime_log_init(void);
 

@@ -365,7 +365,9 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 	entity->feature = pstrdup(registration->feature);
 	entity->entity = pstrdup(registration->entity);
 	entity->event_prefix = psprintf("{\"event\":\"%s.%s.", feature, name);
+	entity->event_prefix_len = strlen(entity->event_prefix);
 	entity->names = psprintf("\",\"feature\":\"%s\",\"entity\":\"%s\",\"action\":\"", feature, name);
+	entity->names_len = strlen(entity->names);
 	text = realtime_settings_text(settings, "priority");
 	entity->priority = text ? realtime_priority_from_name(text) : -1;
 	if (entity->priority < 0)

@@ -68,7 +68,9 @@ typedef struct RealtimeEntity
 	char	   *feature;
 	char	   *entity;
 	char	   *event_prefix;	/* {"event":"feature.entity.    (escaped, the action follows) */
+	int			event_prefix_len;
 	char	   *names;			/* ","feature":"…","entity":"…","action":"   (the action follows) */
+	int			names_len;
 	RealtimeColumn *columns;	/* the captured ones, keys included */
 	int			ncolumns;
 	int		   *keys;			/* indexes into columns, in key order */

@@ -74,7 +74,7 @@ realtime_event_builder_free(RealtimeEventBuilder *builder)
 	pfree(builder->omitted.data);
 	pfree(builder->event.text.data);
 	pfree(builder->event.extra.data);
-	if (builder->old_values)
+	if (builder->ncolumns > 0)
 	{
 		pfree(builder->old_values);
 		pfree(builder->old_nulls);
@@ -83,7 +83,7 @@ realtime_event_builder_free(RealtimeEventBuilder *builder)
 		pfree(builder->is_changed);
 		pfree(builder->is_omitted);
 	}
-	if (builder->deform_values)
+	if (builder->natts > 0)
 	{
 		pfree(builder->deform_values);
 		pfree(builder->deform_nulls);
@@ -91,37 +91,48 @@ realtime_event_builder_free(RealtimeEventBuilder *builder)
 	pfree(builder);
 }
 
-/* Makes room for an entity's columns and a leaf's attributes. */
+Size
+realtime_event_builder_size(const RealtimeEventBuilder *builder)
+{
+	return (Size) builder->id.maxlen + builder->old_id.maxlen + builder->data.maxlen
+		+ builder->old.maxlen + builder->omitted.maxlen + builder->event.text.maxlen
+		+ builder->event.extra.maxlen;
+}
+
+/* Grows an array to so many bytes; NULL is an empty one. */
+static void *
+grow(RealtimeEventBuilder *builder, void *array, Size size)
+{
+	return array ? repalloc(array, size)
+		: MemoryContextAlloc(GetMemoryChunkContext(builder), size);
+}
+
+/*
+ * Makes room for an entity's columns and a leaf's attributes. The room is noted when all of it is
+ * there: a builder may be used again after an error.
+ */
 static void
 reserve(RealtimeEventBuilder *builder, const RealtimeLeaf *leaf)
 {
-	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(builder));
+	int			ncolumns = leaf->entity->ncolumns;
+	int			natts = leaf->tupdesc->natts;
 
-	if (builder->ncolumns < leaf->entity->ncolumns)
+	if (builder->ncolumns < ncolumns)
 	{
-		int			n = leaf->entity->ncolumns;
-
-		builder->ncolumns = n;
-		builder->old_values = builder->old_values
-			? repalloc(builder->old_values, n * sizeof(Datum)) : palloc(n * sizeof(Datum));
-		builder->new_values = builder->new_values
-			? repalloc(builder->new_values, n * sizeof(Datum)) : palloc(n * sizeof(Datum));
-		builder->old_nulls = builder->old_nulls ? repalloc(builder->old_nulls, n) : palloc(n);
-		builder->new_nulls = builder->new_nulls ? repalloc(builder->new_nulls, n) : palloc(n);
-		builder->is_changed = builder->is_changed ? repalloc(builder->is_changed, n) : palloc(n);
-		builder->is_omitted = builder->is_omitted ? repalloc(builder->is_omitted, n) : palloc(n);
+		builder->old_values = grow(builder, builder->old_values, ncolumns * sizeof(Datum));
+		builder->new_values = grow(builder, builder->new_values, ncolumns * sizeof(Datum));
+		builder->old_nulls = grow(builder, builder->old_nulls, ncolumns);
+		builder->new_nulls = grow(builder, builder->new_nulls, ncolumns);
+		builder->is_changed = grow(builder, builder->is_changed, ncolumns);
+		builder->is_omitted = grow(builder, builder->is_omitted, ncolumns);
+		builder->ncolumns = ncolumns;
 	}
-	if (builder->natts < leaf->tupdesc->natts)
+	if (builder->natts < natts)
 	{
-		int			n = leaf->tupdesc->natts;
-
-		builder->natts = n;
-		builder->deform_values = builder->deform_values
-			? repalloc(builder->deform_values, n * sizeof(Datum)) : palloc(n * sizeof(Datum));
-		builder->deform_nulls = builder->deform_nulls
-			? repalloc(builder->deform_nulls, n) : palloc(n);
+		builder->deform_values = grow(builder, builder->deform_values, natts * sizeof(Datum));
+		builder->deform_nulls = grow(builder, builder->deform_nulls, natts);
+		builder->natts = natts;
 	}
-	MemoryContextSwitchTo(old);
 }
 
 /* Reads an image's captured columns into values and nulls. */
@@ -144,11 +155,37 @@ is_external(const RealtimeColumn *column, Datum value)
 	return column->typlen == -1 && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value));
 }
 
+/* Whether a value's bytes are there as they are: neither out of line nor compressed. */
+static inline bool
+is_plain(const struct varlena *value)
+{
+	return !VARATT_IS_EXTERNAL(value) && !VARATT_IS_COMPRESSED(value);
+}
+
 /* Size in bytes of a value once detoasted; cheap. */
 static inline Size
 value_size(const RealtimeColumn *column, Datum value)
 {
-	return column->typlen == -1 ? toast_raw_datum_size(value) : 0;
+	const struct varlena *varlena = (const struct varlena *) DatumGetPointer(value);
+
+	if (column->typlen != -1)
+		return 0;
+	return is_plain(varlena) ? VARSIZE_ANY_EXHDR(varlena) + VARHDRSZ : toast_raw_datum_size(value);
+}
+
+/* Whether two values are equal, byte for byte once detoasted. */
+static bool
+is_same_image(const RealtimeColumn *column, Datum a, Datum b)
+{
+	const struct varlena *x = (const struct varlena *) DatumGetPointer(a);
+	const struct varlena *y = (const struct varlena *) DatumGetPointer(b);
+
+	if (column->typbyval)
+		return a == b;
+	if (column->typlen == -1 && is_plain(x) && is_plain(y))
+		return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y)
+			&& memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
+	return datum_image_eq(a, b, column->typbyval, column->typlen);
 }
 
 /* Whether a column differs between the images; equal TOAST pointers are equal values. */
@@ -165,7 +202,7 @@ is_column_changed(const RealtimeColumn *column, Datum old_value, bool old_null, 
 	/* Very large values are not read to compare them: rewritten is changed. */
 	if (value_size(column, old_value) > (Size) realtime_max_value_size * 1024)
 		return true;
-	return !datum_image_eq(old_value, new_value, column->typbyval, column->typlen);
+	return !is_same_image(column, old_value, new_value);
 }
 
 /* Fills the builder's values and is_changed for an update; returns whether anything changed. */
@@ -307,7 +344,7 @@ append_row(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 	StringInfo	out = writer->out;
 	bool		is_first = true;
 
-	appendStringInfoChar(out, '{');
+	realtime_json_append_bytes(out, "{", 1);
 	for (int i = 0; i < entity->ncolumns; i++)
 	{
 		const RealtimeColumn *column = &entity->columns[i];
@@ -322,15 +359,15 @@ append_row(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 			continue;
 		}
 		if (!is_first)
-			appendStringInfoChar(out, ',');
+			realtime_json_append_bytes(out, ",", 1);
 		is_first = false;
-		appendBinaryStringInfo(out, column->prefix, column->prefix_len);
+		realtime_json_append_bytes(out, column->prefix, column->prefix_len);
 		if (nulls[i])
-			appendBinaryStringInfo(out, "null", 4);
+			realtime_json_append_bytes(out, "null", 4);
 		else
 			realtime_json_append_datum(writer, column->json, values[i]);
 	}
-	appendStringInfoChar(out, '}');
+	realtime_json_append_bytes(out, "}", 1);
 }
 
 /* Appends ,"old":{changed columns} */
@@ -340,7 +377,7 @@ append_old(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 	StringInfo	out = writer->out;
 	bool		is_first = true;
 
-	appendStringInfoString(out, ",\"old\":{");
+	realtime_json_append_bytes(out, ",\"old\":{", 8);
 	for (int i = 0; i < entity->ncolumns; i++)
 	{
 		const RealtimeColumn *column = &entity->columns[i];
@@ -355,15 +392,15 @@ append_old(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Real
 			continue;
 		}
 		if (!is_first)
-			appendStringInfoChar(out, ',');
+			realtime_json_append_bytes(out, ",", 1);
 		is_first = false;
-		appendBinaryStringInfo(out, column->prefix, column->prefix_len);
+		realtime_json_append_bytes(out, column->prefix, column->prefix_len);
 		if (builder->old_nulls[i])
-			appendBinaryStringInfo(out, "null", 4);
+			realtime_json_append_bytes(out, "null", 4);
 		else
 			realtime_json_append_datum(writer, column->json, builder->old_values[i]);
 	}
-	appendStringInfoChar(out, '}');
+	realtime_json_append_bytes(out, "}", 1);
 }
 
 /* Gives the sink one event of an entity: names, id, then the given parts of text and of meta. */
@@ -375,20 +412,22 @@ emit(RealtimeEventBuilder *builder, const RealtimeEntity *entity, const char *ac
 	RealtimeEvent *event = &builder->event;
 	StringInfo	text = &event->text;
 
+	int			action_len = strlen(action);
+
 	resetStringInfo(text);
 	resetStringInfo(&event->extra);
-	appendStringInfoString(text, entity->event_prefix);
-	appendStringInfoString(text, action);
-	appendStringInfoString(text, entity->names);
-	appendStringInfoString(text, action);
-	appendStringInfoChar(text, '"');
+	realtime_json_append_bytes(text, entity->event_prefix, entity->event_prefix_len);
+	realtime_json_append_bytes(text, action, action_len);
+	realtime_json_append_bytes(text, entity->names, entity->names_len);
+	realtime_json_append_bytes(text, action, action_len);
+	realtime_json_append_bytes(text, "\"", 1);
 	event->names_len = text->len;
-	appendBinaryStringInfo(text, ",\"id\":", 6);
-	appendBinaryStringInfo(text, id->data, id->len);
+	realtime_json_append_bytes(text, ",\"id\":", 6);
+	realtime_json_append_bytes(text, id->data, id->len);
 	event->id_len = text->len;
-	appendBinaryStringInfo(text, data->data, data->len);
+	realtime_json_append_bytes(text, data->data, data->len);
 	if (old)
-		appendBinaryStringInfo(text, old->data, old->len);
+		realtime_json_append_bytes(text, old->data, old->len);
 	if (builder->omitted.len > 0 && data == &builder->data)
 	{
 		appendBinaryStringInfo(&event->extra, builder->omitted.data, builder->omitted.len);
@@ -556,7 +595,7 @@ emit_update(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Rea
 		writer->out = &builder->old_id;
 		append_id(writer, entity, builder->old_values, builder->old_nulls);
 		writer->out = &builder->data;
-		appendStringInfoString(&builder->data, ",\"data\":");
+		realtime_json_append_bytes(&builder->data, ",\"data\":", 8);
 		append_row(builder, writer, entity, builder->old_values, builder->old_nulls, true);
 		emit(builder, entity, "deleted", entity->priority, &builder->old_id, &builder->data, NULL,
 			 "newId", &builder->id, sink, arg);
@@ -564,7 +603,7 @@ emit_update(RealtimeEventBuilder *builder, RealtimeJsonWriter *writer, const Rea
 		resetStringInfo(&builder->omitted);
 	}
 	writer->out = &builder->data;
-	appendStringInfoString(&builder->data, ",\"data\":");
+	realtime_json_append_bytes(&builder->data, ",\"data\":", 8);
 	append_row(builder, writer, entity, builder->new_values, builder->new_nulls, true);
 	writer->out = &builder->old;
 	append_old(builder, writer, entity);
@@ -607,7 +646,7 @@ realtime_event_from_change(RealtimeEventBuilder *builder, const RealtimeChange *
 		writer.out = &builder->id;
 		append_id(&writer, leaf->entity, builder->new_values, builder->new_nulls);
 		writer.out = &builder->data;
-		appendStringInfoString(&builder->data, ",\"data\":");
+		realtime_json_append_bytes(&builder->data, ",\"data\":", 8);
 		append_row(builder, &writer, leaf->entity, builder->new_values, builder->new_nulls, false);
 		emit(builder, leaf->entity, is_delete ? "deleted" : "created", leaf->entity->priority,
 			 &builder->id, &builder->data, NULL, NULL, NULL, sink, arg);

@@ -49,10 +49,12 @@ typedef struct RealtimeEvent
 /* Receives each event in order; must copy what it keeps. */
 typedef void (*RealtimeEventSink) (void *arg, const RealtimeEvent *event);
 
-/* Reusable memory of event building; make one per flush. */
+/* Reusable memory of event building, also after an error; in the context it is made in. */
 typedef struct RealtimeEventBuilder RealtimeEventBuilder;
 extern RealtimeEventBuilder *realtime_event_builder_new(void);
 extern void realtime_event_builder_free(RealtimeEventBuilder *builder);
+/* Bytes that it keeps from one change to the next. */
+extern Size realtime_event_builder_size(const RealtimeEventBuilder *builder);
 
 /* Gives the sink every event of a row change: none when nothing captured changed. */
 extern void realtime_event_from_change(RealtimeEventBuilder *builder, const RealtimeChange *change,

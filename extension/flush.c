@@ -27,9 +27,11 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "commit_log.h"
@@ -41,6 +43,7 @@
 #define PART_SIZE (256 * 1024)	/* bytes; a reader holds a few at a time */
 #define NOTIFY_LIMIT 7999		/* bytes of a payload, async.c's limit */
 #define NOTIFY_MAX 100			/* payloads of one transaction */
+#define KEPT_MAX (64 * 1024)	/* bytes of buffers that a backend keeps, each of two kinds */
 #define BULK_MAX_KEYS 10000		/* ids in a bulk summary: some 100 kB */
 
 /* The rows of one entity that are summed up. */
@@ -60,9 +63,6 @@ typedef struct Flush
 	RealtimePending *pending;
 	RealtimeTransaction *transaction;
 	RealtimeEventBuilder *builder;
-	StringInfoData part;		/* the log row under construction */
-	char	   *meta;			/* ,"meta":{"timestamp":…,"tx":…,"seq": */
-	char	   *actor;			/* ,"userId":…,"sessionId":…,"priority":" */
 	bool		may_notify;
 	bool		is_bell_wanted;
 	double		queue_usage;	/* of the NOTIFY queue; -1: not asked yet */
@@ -72,6 +72,32 @@ typedef struct Flush
 	RealtimeEvent *events;
 	int			nchanges;
 } Flush;
+
+/*
+ * What a flush builds its rows in, kept for the backend's life, because to allocate it took longer than
+ * to use it; what has grown beyond KEPT_MAX goes with the flush. Flushes do not nest.
+ */
+static struct
+{
+	RealtimeEventBuilder *builder;
+	StringInfoData part;		/* the log row under construction: a text datum with its header */
+	StringInfoData meta;		/* ,"meta":{"timestamp":…,"tx":…,"seq": */
+}			kept;
+
+/*
+ * ,"userId":…,"sessionId":…,"priority":" as it was last, for the backend's life, with what it was made
+ * of: it is made anew when that differs, or when a role has been renamed.
+ */
+static struct
+{
+	bool		is_valid;
+	uint64		renames;		/* heard of so far: one that comes while the text is made counts */
+	Oid			role;
+	char	   *user;			/* realtime.user, realtime.session, request.jwt.claims; never NULL */
+	char	   *session;
+	char	   *claims;
+	StringInfoData text;
+}			actor;
 
 /* ------------------------------------------------------------------------------------------------
  * Who
@@ -143,43 +169,100 @@ realtime_actor(char **user, char **session)
 	*session = realtime_session && realtime_session[0] != '\0' ? pstrdup(realtime_session) : NULL;
 }
 
+/* Syscache callback: a role may have been renamed. */
+static void
+forget_actor(Datum arg, int cache, uint32 hash)
+{
+	actor.is_valid = false;
+	actor.renames++;
+}
+
+/* A setting's value; the empty text when it has none. */
+static inline const char *
+setting(const char *value)
+{
+	return value ? value : "";
+}
+
+/* Appends a string or null. */
+static void
+append_optional(StringInfo out, const char *s)
+{
+	if (s)
+		realtime_json_append_string(out, s, strlen(s));
+	else
+		appendStringInfoString(out, "null");
+}
+
+/* Replaces one of the texts that the actor was made of. */
+static void
+keep_text(char **kept_text, const char *value)
+{
+	char	   *copy = MemoryContextStrdup(TopMemoryContext, value);
+
+	if (*kept_text)
+		pfree(*kept_text);
+	*kept_text = copy;
+}
+
+/* Brings the actor's text up to date. */
+static void
+update_actor(void)
+{
+	const char *claims = setting(GetConfigOption("request.jwt.claims", true, false));
+	uint64		renames = actor.renames;
+	char	   *user;
+	char	   *session;
+
+	if (actor.is_valid && actor.role == GetUserId()
+		&& strcmp(actor.user, setting(realtime_user)) == 0
+		&& strcmp(actor.session, setting(realtime_session)) == 0
+		&& strcmp(actor.claims, claims) == 0)
+		return;
+	if (actor.text.data == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		initStringInfo(&actor.text);
+		MemoryContextSwitchTo(old);
+	}
+	actor.is_valid = false;
+	keep_text(&actor.user, setting(realtime_user));
+	keep_text(&actor.session, setting(realtime_session));
+	keep_text(&actor.claims, claims);
+	actor.role = GetUserId();
+	realtime_actor(&user, &session);
+	resetStringInfo(&actor.text);
+	appendStringInfoString(&actor.text, ",\"userId\":");
+	append_optional(&actor.text, user);
+	appendStringInfoString(&actor.text, ",\"sessionId\":");
+	append_optional(&actor.text, session);
+	appendStringInfoString(&actor.text, ",\"priority\":\"");
+	actor.is_valid = actor.renames == renames;
+}
+
 /* Prepares what all events of a flush share. */
 static void
 begin_meta(Flush *flush)
 {
 	RealtimeTransaction *transaction = flush->transaction;
-	StringInfoData buf;
+	StringInfo	meta = &kept.meta;
 	char		number[24];
-	char	   *user;
-	char	   *session;
 
 	if (transaction->lsn == 0)
 	{
 		transaction->at = GetCurrentTimestamp();
 		transaction->lsn = GetXLogInsertRecPtr();
 	}
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, ",\"meta\":{\"timestamp\":");
-	realtime_json_append_timestamp(&buf, transaction->at);
-	appendStringInfoString(&buf, ",\"tx\":\"");
-	appendBinaryStringInfo(&buf, number,
-						   pg_ulltoa_n(U64FromFullTransactionId(GetTopFullTransactionId()), number));
-	appendStringInfoString(&buf, "\",\"seq\":");
-	flush->meta = buf.data;
-	initStringInfo(&buf);
-	realtime_actor(&user, &session);
-	appendStringInfoString(&buf, ",\"userId\":");
-	if (user)
-		realtime_json_append_string(&buf, user, strlen(user));
-	else
-		appendStringInfoString(&buf, "null");
-	appendStringInfoString(&buf, ",\"sessionId\":");
-	if (session)
-		realtime_json_append_string(&buf, session, strlen(session));
-	else
-		appendStringInfoString(&buf, "null");
-	appendStringInfoString(&buf, ",\"priority\":\"");
-	flush->actor = buf.data;
+	resetStringInfo(meta);
+	realtime_json_append_bytes(meta, ",\"meta\":{\"timestamp\":", 21);
+	realtime_json_append_timestamp(meta, transaction->at);
+	realtime_json_append_bytes(meta, ",\"tx\":\"", 7);
+	realtime_json_append_bytes(meta, number,
+							   pg_ulltoa_n(U64FromFullTransactionId(GetTopFullTransactionId()),
+										   number));
+	realtime_json_append_bytes(meta, "\",\"seq\":", 8);
+	update_actor();
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -268,18 +351,35 @@ ring(Flush *flush)
  * ------------------------------------------------------------------------------------------------
  */
 
+/* Starts a part: room for the header of a text datum. */
+static void
+begin_part(void)
+{
+	resetStringInfo(&kept.part);
+	kept.part.len = VARHDRSZ;
+}
+
+/* Whether the part under construction has no event yet. */
+static inline bool
+is_part_empty(void)
+{
+	return kept.part.len == VARHDRSZ;
+}
+
 /* Writes the part under construction as a row of the log. */
 static void
 write_part(Flush *flush)
 {
 	RealtimeTransaction *transaction = flush->transaction;
+	StringInfo	part = &kept.part;
 
-	if (flush->part.len == 0)
+	if (is_part_empty())
 		return;
-	appendStringInfoChar(&flush->part, ']');
-	realtime_log_append(transaction->part++, transaction->at, transaction->lsn, flush->part.data,
-						flush->part.len);
-	resetStringInfo(&flush->part);
+	realtime_json_append_bytes(part, "]", 1);
+	SET_VARSIZE(part->data, part->len);
+	realtime_log_append(transaction->part++, transaction->at, transaction->lsn,
+						(const struct varlena *) part->data);
+	begin_part();
 }
 
 /* Event sink: numbers the event, adds meta, keeps it in the part, notifies it. */
@@ -287,23 +387,24 @@ static void
 write_event(void *arg, const RealtimeEvent *event)
 {
 	Flush	   *flush = arg;
-	StringInfo	part = &flush->part;
+	StringInfo	part = &kept.part;
+	const char *priority = realtime_priority_names[event->priority];
 	char		number[24];
 	int			meta_from;
 
 	/* One event is never split; a part with room for it has no other. */
-	if (part->len > 0 && part->len + event->text.len > PART_SIZE)
+	if (!is_part_empty() && part->len + event->text.len > PART_SIZE)
 		write_part(flush);
-	appendStringInfoChar(part, part->len == 0 ? '[' : ',');
-	appendBinaryStringInfo(part, event->text.data, event->text.len);
+	realtime_json_append_bytes(part, is_part_empty() ? "[" : ",", 1);
+	realtime_json_append_bytes(part, event->text.data, event->text.len);
 	meta_from = part->len;
-	appendStringInfoString(part, flush->meta);
-	appendBinaryStringInfo(part, number, pg_lltoa(flush->transaction->seq++, number));
-	appendStringInfoString(part, flush->actor);
-	appendStringInfoString(part, realtime_priority_names[event->priority]);
-	appendStringInfoChar(part, '"');
-	appendBinaryStringInfo(part, event->extra.data, event->extra.len);
-	appendBinaryStringInfo(part, "}}", 2);
+	realtime_json_append_bytes(part, kept.meta.data, kept.meta.len);
+	realtime_json_append_bytes(part, number, pg_lltoa(flush->transaction->seq++, number));
+	realtime_json_append_bytes(part, actor.text.data, actor.text.len);
+	realtime_json_append_bytes(part, priority, strlen(priority));
+	realtime_json_append_bytes(part, "\"", 1);
+	realtime_json_append_bytes(part, event->extra.data, event->extra.len);
+	realtime_json_append_bytes(part, "}}", 2);
 	notify_event(flush, event, part->data + meta_from, part->len - meta_from);
 }
 
@@ -606,8 +707,7 @@ static void
 write_all(Flush *flush)
 {
 	begin_meta(flush);
-	flush->builder = realtime_event_builder_new();
-	initStringInfo(&flush->part);
+	begin_part();
 	if (realtime_pending_may_coalesce(flush->pending)
 		&& realtime_pending_is_in_memory(flush->pending))
 		coalesce_changes(flush);
@@ -625,7 +725,7 @@ write_gap(Flush *flush, const ErrorData *error)
 	RealtimeEvent event;
 
 	begin_meta(flush);
-	initStringInfo(&flush->part);
+	begin_part();
 	realtime_event_init(&event, "*", "*", "gap", NULL);
 	appendStringInfo(&event.text, ",\"data\":{\"reason\":\"error\",\"code\":\"%s\"}",
 					 unpack_sql_state(error->sqlerrcode));
@@ -679,6 +779,39 @@ write_all_or_gap(Flush *flush)
 	PopActiveSnapshot();
 }
 
+/* Makes the kept buffers that are missing. */
+static void
+take_buffers(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (kept.builder == NULL)
+		kept.builder = realtime_event_builder_new();
+	if (kept.part.data == NULL)
+		initStringInfo(&kept.part);
+	if (kept.meta.data == NULL)
+		initStringInfo(&kept.meta);
+	MemoryContextSwitchTo(old);
+}
+
+/* Frees the kept buffers that have grown large. */
+static void
+trim_buffers(void)
+{
+	if (kept.part.data && kept.part.maxlen > KEPT_MAX)
+	{
+		pfree(kept.part.data);
+		kept.part.data = NULL;
+	}
+	if (kept.builder && realtime_event_builder_size(kept.builder) > KEPT_MAX)
+	{
+		RealtimeEventBuilder *builder = kept.builder;
+
+		kept.builder = NULL;
+		realtime_event_builder_free(builder);
+	}
+}
+
 void
 realtime_flush_pending(RealtimePending *pending, RealtimeTransaction *transaction, bool may_notify)
 {
@@ -689,6 +822,9 @@ realtime_flush_pending(RealtimePending *pending, RealtimeTransaction *transactio
 	flush.transaction = transaction;
 	flush.may_notify = may_notify;
 	flush.queue_usage = -1;
+	trim_buffers();				/* of a flush that failed */
+	take_buffers();
+	flush.builder = kept.builder;
 	flush.is_bell_wanted = may_notify && realtime_doorbell && realtime_doorbell_is_wanted();
 	if (realtime_on_error == REALTIME_ON_ERROR_GAP)
 		write_all_or_gap(&flush);
@@ -702,5 +838,13 @@ realtime_flush_pending(RealtimePending *pending, RealtimeTransaction *transactio
 		if (needs_snapshot)
 			PopActiveSnapshot();
 	}
+	trim_buffers();
 	MemoryContextSwitchTo(old);
+}
+
+/* Listens to renamed roles. */
+void
+realtime_flush_init(void)
+{
+	CacheRegisterSyscacheCallback(AUTHOID, forget_actor, (Datum) 0);
 }

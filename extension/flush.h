@@ -19,4 +19,6 @@ extern void realtime_flush_pending(RealtimePending *pending, RealtimeTransaction
  */
 extern void realtime_actor(char **user, char **session);
 
+extern void realtime_flush_init(void);
+
 #endif

@@ -198,6 +198,9 @@ static const char MaxExactDigits[] = "9007199254740992";
 static const int ExactDigits = 15;
 static const int MaxFractionZeros = 290;
 
+/* 0001-01-01, in microseconds since 2000. */
+static const int64 FirstTimestampOfEra = -730119 * USECS_PER_DAY;
+
 static void append_array(RealtimeJsonWriter *writer, const RealtimeJsonType *type, Datum value);
 static void append_composite(RealtimeJsonWriter *writer, const RealtimeJsonType *type,
 							 Datum value);
@@ -472,19 +475,20 @@ void
 realtime_json_append_string(StringInfo out, const char *s, int len)
 {
 	const char *end = s + len;
+	int			run = plain_run(s, len);
+	char	   *p;
 
 	/* A string without escapes, the usual one, then needs no more space than this. */
 	enlargeStringInfo(out, len + 2);
-	appendStringInfoCharMacro(out, '"');
-	for (;;)
+	p = out->data + out->len;
+	*p++ = '"';
+	memcpy(p, s, run);
+	out->len += 1 + run;
+	for (s += run; s < end; s += run)
 	{
-		int			run = plain_run(s, end - s);
-
-		appendBinaryStringInfo(out, s, run);
-		s += run;
-		if (s == end)
-			break;
 		append_escape(out, (unsigned char) *s++);
+		run = plain_run(s, end - s);
+		realtime_json_append_bytes(out, s, run);
 	}
 	appendStringInfoCharMacro(out, '"');
 }
@@ -495,7 +499,8 @@ append_token(StringInfo out, const char *s, int len, bool quoted)
 {
 	char	   *p;
 
-	enlargeStringInfo(out, len + 2);
+	if (len + 2 >= out->maxlen - out->len)
+		enlargeStringInfo(out, len + 2);
 	p = out->data + out->len;
 	if (quoted)
 		*p++ = '"';
@@ -704,37 +709,19 @@ append_uuid(StringInfo out, const pg_uuid_t *uuid)
 	append_token(out, text, sizeof(text), true);
 }
 
-/* Appends a date, timestamp or timestamptz (in UTC) in ISO 8601 form, or "infinity". */
-static void
-append_datetime(StringInfo out, Oid typid, Datum value)
-{
-	static const int utc = 0;
-	char		text[MAXDATELEN + 1];
-
-	JsonEncodeDateTime(text, value, typid, &utc);
-	append_token(out, text, strlen(text), true);
-}
-
 /*
- * Appends a timestamptz (microseconds since 2000) in UTC with six digits of fraction.  Infinite
- * ones are written as in rows.
+ * Writes the second of a finite timestamp (microseconds since 2000) as YYYY-MM-DDTHH:MM:SS; returns the
+ * end of it and sets the microseconds that are left.
  */
-void
-realtime_json_append_timestamp(StringInfo out, int64 at)
+static char *
+write_second(char *p, int64 at, int *micros_left)
 {
-	char		text[MAXDATELEN + 1];
-	char	   *p = text;
 	int64		days = at / USECS_PER_DAY;
 	int64		micros = at % USECS_PER_DAY;
 	int			year;
 	int			month;
 	int			day;
 
-	if (TIMESTAMP_NOT_FINITE(at))
-	{
-		append_datetime(out, TIMESTAMPTZOID, Int64GetDatum(at));
-		return;
-	}
 	if (micros < 0)
 	{
 		micros += USECS_PER_DAY;
@@ -755,10 +742,74 @@ realtime_json_append_timestamp(StringInfo out, int64 at)
 	p = pg_ultostr_zeropad(p, micros / USECS_PER_MINUTE % MINS_PER_HOUR, 2);
 	*p++ = ':';
 	p = pg_ultostr_zeropad(p, micros / USECS_PER_SEC % SECS_PER_MINUTE, 2);
-	*p++ = '.';
-	p = pg_ultostr_zeropad(p, micros % USECS_PER_SEC, 6);
-	*p++ = 'Z';
+	*micros_left = micros % USECS_PER_SEC;
+	return p;
+}
+
+/*
+ * Appends a date, timestamp or timestamptz (in UTC) in ISO 8601 form, or "infinity". Timestamps of our
+ * era, which most are, are written here, because PostgreSQL's function takes twice as long.
+ */
+static void
+append_datetime(StringInfo out, Oid typid, Datum value)
+{
+	static const int utc = 0;
+	char		text[MAXDATELEN + 1];
+	char	   *p = text;
+	int64		at = DatumGetInt64(value);
+	int			micros;
+
+	if (typid == DATEOID || at < FirstTimestampOfEra || TIMESTAMP_NOT_FINITE(at))
+	{
+		JsonEncodeDateTime(text, value, typid, &utc);
+		append_token(out, text, strlen(text), true);
+		return;
+	}
+	p = write_second(p, at, &micros);
+	if (micros > 0)
+	{
+		*p++ = '.';
+		p = pg_ultostr_zeropad(p, micros, 6);
+		while (p[-1] == '0')
+			p--;
+	}
+	if (typid == TIMESTAMPTZOID)
+	{
+		memcpy(p, "+00:00", 6);
+		p += 6;
+	}
 	append_token(out, text, p - text, true);
+}
+
+/*
+ * Appends a timestamptz (microseconds since 2000) in UTC with six digits of fraction.  Infinite
+ * ones are written as in rows.
+ */
+void
+realtime_json_append_timestamp(StringInfo out, int64 at)
+{
+	/* The second written last, for the backend's life: commits come many a second. */
+	static int64 second = PG_INT64_MAX;
+	static char text[MAXDATELEN + 1];
+	static int	second_len;
+	int			micros;
+
+	if (TIMESTAMP_NOT_FINITE(at))
+	{
+		append_datetime(out, TIMESTAMPTZOID, Int64GetDatum(at));
+		return;
+	}
+	if (at >= second && at - second < USECS_PER_SEC)
+		micros = (int) (at - second);
+	else
+	{
+		second_len = (int) (write_second(text, at, &micros) - text);
+		text[second_len] = '.';
+		text[second_len + 7] = 'Z';
+		second = at - micros;
+	}
+	pg_ultostr_zeropad(text + second_len + 1, micros, 6);
+	append_token(out, text, second_len + 8, true);
 }
 
 /*

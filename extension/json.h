@@ -30,6 +30,17 @@ typedef struct RealtimeJsonWriter
 	int			guc_level;		/* 0 until a value needed fixed settings */
 } RealtimeJsonWriter;
 
+/* Appends bytes; inline, because an event is made of many small pieces. */
+static inline void
+realtime_json_append_bytes(StringInfo out, const char *s, int len)
+{
+	if (len >= out->maxlen - out->len)
+		enlargeStringInfo(out, len);
+	memcpy(out->data + out->len, s, len);
+	out->len += len;
+	out->data[out->len] = '\0';
+}
+
 /* Builds the encoder of a type (domains, arrays, composites resolved) in the current context. */
 extern RealtimeJsonType *realtime_json_type(Oid typid, RealtimeNumeric numeric);
 

@@ -12,6 +12,7 @@
 #include "bulk.h"
 #include "commit_log.h"
 #include "entity.h"
+#include "flush.h"
 #include "guc.h"
 #include "pending.h"
 
@@ -29,6 +30,7 @@ _PG_init(void)
 	realtime_entity_init();
 	realtime_log_init();
 	realtime_pending_init();
+	realtime_flush_init();
 	realtime_bulk_init();
 }
 
