@@ -16,7 +16,7 @@
  * 5. Connections are opened when jobs wait, and again after a loss with backoff and jitter, for ever.
  *	  Jobs queue at most db_config.queue_max long and wait_max_ms; beyond, they end with DB_UNAVAILABLE.
  *
- * The only files that know libpq are db.c and source_log.c (through pgconn.h, which db.c implements).
+ * Connections are pgconn.h's; libpq itself is known to pgconn.c only.
  */
 #ifndef RT_DB_H
 #define RT_DB_H
@@ -69,7 +69,7 @@ struct db_config
 
 struct db  *db_new(struct loop *loop, const struct db_config *config);
 
-/* Ends all jobs as cancelled and closes the connections; in the loop's thread. */
+/* Ends all jobs as cancelled and closes the connections; in the loop's thread, not in a callback. */
 void		db_free(struct db *db);
 
 /* Queues a job. Thread-safe. The statements are copied. */

@@ -1,0 +1,470 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * db.c
+ *	  See db.h. Knows SQL transaction control only.
+ *
+ * Ownership: a job belongs to the inbox (under the mutex), then to the queue, then to the connection that
+ * runs it; whoever has it calls finish(), which calls on_done and frees it. Other threads touch the inbox
+ * and the counters only. A post that is still to come keeps the pool's memory: see take_inbox().
+ */
+#include "db.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "memory.h"
+#include "pgconn.h"
+#include "stats.h"
+
+#define TAG_ROLLBACK 0xFFFFFFFFu	/* no step has this number */
+
+struct db_job
+{
+	struct db_job *next;
+	struct db  *db;
+	struct db_conn *conn;		/* that runs it */
+	struct db_statement *statements;
+	unsigned	n;
+	db_row_fn	on_row;
+	db_done_fn	on_done;
+	void	   *arg;
+	int64_t		entered_us;
+	bool		is_cancelled;
+	bool		has_failed;
+	unsigned	step;
+	char		sqlstate[6];
+	char	   *message;
+};
+
+struct db_conn
+{
+	struct db  *db;
+	struct pgconn *pgconn;
+	struct db_job *job;
+	bool		is_cleaning;	/* a rollback is under way */
+};
+
+struct db
+{
+	struct loop *loop;
+	struct db_config config;
+	char	   *conninfo;
+	char	   *name;
+	char		timeout[16];
+	const char *settings[16];
+	struct db_conn *conns;
+	unsigned	nconns;
+	struct db_job *queue;		/* waiting, oldest first */
+	struct db_job **queue_end;
+	unsigned	nqueue;
+	struct loop_timer *timer;	/* when the oldest has waited long enough */
+	pthread_mutex_t lock;		/* protects the inbox */
+	struct db_job *inbox;
+	struct db_job **inbox_end;
+	bool		is_posted;		/* under the lock: take_inbox() will come */
+	bool		is_freed;		/* in the loop's thread */
+	atomic_uint nup;
+};
+
+/* Ends a job: tells its owner and frees it. */
+static void
+finish(struct db_job *job, enum db_outcome outcome)
+{
+	struct db_error error = {.outcome = outcome};
+
+	if (job->is_cancelled)
+		error.outcome = DB_CANCELLED;
+	if (error.outcome == DB_FAILED)
+	{
+		memcpy(error.sqlstate, job->sqlstate, sizeof(error.sqlstate));
+		error.step = job->step;
+		error.message = job->message;
+	}
+	if (error.outcome == DB_FAILED || error.outcome == DB_UNAVAILABLE)
+		stats_add(STAT_DB_FAILURES, 1);
+	job->on_done(job->arg, &error);
+	for (unsigned i = 0; i < job->n; i++)
+	{
+		for (unsigned p = 0; p < job->statements[i].nparams; p++)
+			memory_free((char *) (uintptr_t) job->statements[i].params[p]);
+		memory_free((char *) (uintptr_t) job->statements[i].sql);
+		memory_free((void *) (uintptr_t) job->statements[i].params);
+	}
+	memory_free(job->statements);
+	memory_free(job->message);
+	memory_free(job);
+}
+
+/* Takes a waiting job out of the queue, given where it hangs. */
+static struct db_job *
+unqueue(struct db *db, struct db_job **at)
+{
+	struct db_job *job = *at;
+
+	*at = job->next;
+	if (*at == NULL)
+		db->queue_end = at;
+	db->nqueue--;
+	stats_add(STAT_DB_QUEUE, -1);
+	job->next = NULL;
+	return job;
+}
+
+/* Sends all of a job's statements as one group. */
+static void
+run(struct db_conn *conn, struct db_job *job)
+{
+	conn->job = job;
+	job->conn = conn;
+	stats_add(STAT_DB_JOBS, 1);
+	for (unsigned i = 0; i < job->n; i++)
+		pgconn_query(conn->pgconn, i, job->statements[i].sql, job->statements[i].nparams,
+					 job->statements[i].params);
+	pgconn_sync(conn->pgconn);
+}
+
+/* A row; not for those who gave up. */
+static void
+on_row(void *arg, unsigned tag, const struct slice *fields, unsigned nfields)
+{
+	struct db_conn *conn = arg;
+
+	if (conn->job != NULL && !conn->job->is_cancelled)
+		conn->job->on_row(conn->job->arg, tag, fields, nfields);
+}
+
+/* A statement ended: its error is the job's. */
+static void
+on_end(void *arg, unsigned tag, const struct pgconn_error *error)
+{
+	struct db_conn *conn = arg;
+	struct db_job *job = conn->job;
+
+	if (error == NULL)
+		return;
+	if (tag == TAG_ROLLBACK)
+		log_write(LOG_LEVEL_ERROR, "database_rollback_failed", "sqlstate=%s message=%s",
+				  error->sqlstate, error->message);
+	else if (job != NULL && !job->has_failed)
+	{
+		job->has_failed = true;
+		job->step = tag;
+		snprintf(job->sqlstate, sizeof(job->sqlstate), "%s", error->sqlstate);
+		job->message = memory_copy_string(error->message, strlen(error->message));
+	}
+}
+
+static void dispatch(struct db *db);
+
+/* A job's statements, or the rollback after it, are through. */
+static void
+on_sync(void *arg)
+{
+	struct db_conn *conn = arg;
+	struct db  *db = conn->db;
+	struct db_job *job = conn->job;
+
+	conn->job = NULL;
+	conn->is_cleaning = pgconn_is_in_transaction(conn->pgconn) && job != NULL;
+	if (conn->is_cleaning)
+	{
+		pgconn_query(conn->pgconn, TAG_ROLLBACK, "ROLLBACK", 0, NULL);
+		pgconn_sync(conn->pgconn);
+	}
+	if (job != NULL)
+		finish(job, job->has_failed ? DB_FAILED : DB_DONE);
+	dispatch(db);
+}
+
+/* The connection works: it takes a job. */
+static void
+on_up(void *arg)
+{
+	struct db_conn *conn = arg;
+
+	atomic_fetch_add(&conn->db->nup, 1);
+	stats_add(STAT_DB_UP, 1);
+	dispatch(conn->db);
+}
+
+/* The connection is lost, and its job with it: what it had read is told already, so it is not tried again. */
+static void
+on_down(void *arg)
+{
+	struct db_conn *conn = arg;
+	struct db_job *job = conn->job;
+
+	conn->job = NULL;
+	conn->is_cleaning = false;
+	atomic_fetch_sub(&conn->db->nup, 1);
+	stats_add(STAT_DB_UP, -1);
+	if (job != NULL)
+		finish(job, DB_UNAVAILABLE);
+}
+
+/* Notifications are not listened to. */
+static void
+on_notify(void *arg, unsigned n)
+{
+	(void) arg;
+	(void) n;
+}
+
+/* Opens one more connection. */
+static void
+open_connection(struct db *db)
+{
+	struct db_conn *conn = &db->conns[db->nconns++];
+	struct pgconn_config config = {db->conninfo, db->name, db->settings, conn,
+		on_up, on_down, on_row, on_end, on_sync, on_notify};
+
+	conn->db = db;
+	conn->pgconn = pgconn_new(db->loop, &config);
+	pgconn_start(conn->pgconn);
+}
+
+/* Gives waiting jobs to free connections; opens connections for those left over. */
+static void
+dispatch(struct db *db)
+{
+	unsigned	coming = 0;
+
+	for (unsigned i = 0; i < db->nconns && db->queue != NULL; i++)
+	{
+		struct db_conn *conn = &db->conns[i];
+
+		if (!pgconn_is_up(conn->pgconn))
+			coming++;
+		else if (conn->job == NULL && !conn->is_cleaning)
+			run(conn, unqueue(db, &db->queue));
+	}
+	for (; db->nqueue > coming && db->nconns < db->config.connections_max; coming++)
+		open_connection(db);
+}
+
+/* Sets the timer to the end of the oldest waiting job's patience. */
+static void
+set_timer(struct db *db)
+{
+	int64_t		left;
+
+	if (db->queue == NULL || loop_timer_is_active(db->timer))
+		return;
+	left = db->queue->entered_us + (int64_t) db->config.wait_max_ms * 1000 - loop_clock_us();
+	loop_timer_start(db->timer, left > 0 ? (unsigned) (left / 1000) + 1 : 0);
+}
+
+/* Ends jobs that have waited too long or were given up while waiting. */
+static void
+on_timer(void *arg)
+{
+	struct db  *db = arg;
+	int64_t		since = loop_clock_us() - (int64_t) db->config.wait_max_ms * 1000;
+	struct db_job **at = &db->queue;
+
+	while (*at != NULL)
+	{
+		if ((*at)->is_cancelled || (*at)->entered_us <= since)
+			finish(unqueue(db, at), DB_UNAVAILABLE);
+		else
+			at = &(*at)->next;
+	}
+	set_timer(db);
+}
+
+/* Empties the inbox under the lock. */
+static struct db_job *
+grab_inbox(struct db *db)
+{
+	struct db_job *first;
+
+	pthread_mutex_lock(&db->lock);
+	first = db->inbox;
+	db->inbox = NULL;
+	db->inbox_end = &db->inbox;
+	db->is_posted = false;
+	pthread_mutex_unlock(&db->lock);
+	return first;
+}
+
+/* The pool's own memory, once no post can come any more. */
+static void
+release(struct db *db)
+{
+	pthread_mutex_destroy(&db->lock);
+	memory_free(db->conns);
+	memory_free(db->conninfo);
+	memory_free(db->name);
+	memory_free(db);
+}
+
+/* Queues what was submitted. The last act of a pool that was freed meanwhile. */
+static void
+take_inbox(void *arg)
+{
+	struct db  *db = arg;
+	struct db_job *job = grab_inbox(db);
+
+	while (job != NULL)
+	{
+		struct db_job *next = job->next;
+
+		job->next = NULL;
+		if (db->is_freed || job->is_cancelled)
+			finish(job, DB_CANCELLED);
+		else if (db->nqueue >= db->config.queue_max)
+			finish(job, DB_UNAVAILABLE);
+		else
+		{
+			*db->queue_end = job;
+			db->queue_end = &job->next;
+			db->nqueue++;
+			stats_add(STAT_DB_QUEUE, 1);
+			dispatch(db);
+		}
+		job = next;
+	}
+	if (db->is_freed)
+		release(db);
+	else
+		set_timer(db);
+}
+
+struct db *
+db_new(struct loop *loop, const struct db_config *config)
+{
+	struct db  *db = memory_alloc_zeroed(sizeof(*db));
+	const char *const settings[] = {
+		"default_transaction_isolation", "read committed",
+		"default_transaction_read_only", "on",
+		"default_transaction_deferrable", "off",
+		"statement_timeout", db->timeout,
+		"idle_in_transaction_session_timeout", "60s",
+		NULL
+	};
+
+	db->loop = loop;
+	db->config = *config;
+	db->conninfo = memory_copy_string(config->conninfo, strlen(config->conninfo));
+	db->name = memory_copy_string(config->application_name, strlen(config->application_name));
+	snprintf(db->timeout, sizeof(db->timeout), "%u", config->statement_timeout_ms);
+	memcpy(db->settings, settings, sizeof(settings));
+	db->conns = memory_alloc_zeroed(sizeof(*db->conns) * config->connections_max);
+	db->queue_end = &db->queue;
+	db->inbox_end = &db->inbox;
+	db->timer = loop_timer_new(loop, on_timer, db);
+	pthread_mutex_init(&db->lock, NULL);
+	open_connection(db);		/* one at once, to know whether the database is there */
+	return db;
+}
+
+void
+db_free(struct db *db)
+{
+	bool		is_posted;
+
+	if (db == NULL)
+		return;
+	db->is_freed = true;
+	loop_timer_free(db->timer);
+	for (unsigned i = 0; i < db->nconns; i++)
+	{
+		struct db_conn *conn = &db->conns[i];
+		struct db_job *job = conn->job;
+
+		if (pgconn_is_up(conn->pgconn))
+			stats_add(STAT_DB_UP, -1);
+		pgconn_free(conn->pgconn);
+		conn->job = NULL;
+		if (job != NULL)
+			finish(job, DB_CANCELLED);
+	}
+	while (db->queue != NULL)
+		finish(unqueue(db, &db->queue), DB_CANCELLED);
+	pthread_mutex_lock(&db->lock);
+	is_posted = db->is_posted;
+	pthread_mutex_unlock(&db->lock);
+	if (!is_posted)
+		release(db);
+}
+
+struct db_job *
+db_submit(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
+		  db_done_fn done_fn, void *arg)
+{
+	struct db_job *job = memory_alloc_zeroed(sizeof(*job));
+	bool		must_post;
+
+	job->db = db;
+	job->n = n;
+	job->on_row = row_fn;
+	job->on_done = done_fn;
+	job->arg = arg;
+	job->entered_us = loop_clock_us();
+	job->statements = memory_alloc_zeroed(sizeof(*job->statements) * n);
+	for (unsigned i = 0; i < n; i++)
+	{
+		const struct db_statement *from = &statements[i];
+		char	  **params = memory_alloc_zeroed(sizeof(*params) * from->nparams);
+
+		for (unsigned p = 0; p < from->nparams; p++)
+			if (from->params[p] != NULL)
+				params[p] = memory_copy_string(from->params[p], strlen(from->params[p]));
+		job->statements[i].sql = memory_copy_string(from->sql, strlen(from->sql));
+		job->statements[i].nparams = from->nparams;
+		job->statements[i].params = (const char *const *) params;
+	}
+	pthread_mutex_lock(&db->lock);
+	*db->inbox_end = job;
+	db->inbox_end = &job->next;
+	must_post = !db->is_posted;
+	db->is_posted = true;
+	pthread_mutex_unlock(&db->lock);
+	if (must_post)
+		loop_post(db->loop, take_inbox, db);
+	return job;
+}
+
+void
+db_pause(struct db_job *job)
+{
+	if (job->conn != NULL)
+		pgconn_pause(job->conn->pgconn);
+}
+
+void
+db_resume(struct db_job *job)
+{
+	if (job->conn != NULL)
+		pgconn_resume(job->conn->pgconn);
+}
+
+void
+db_cancel(struct db_job *job)
+{
+	job->is_cancelled = true;
+	if (job->conn != NULL)
+	{
+		pgconn_resume(job->conn->pgconn);
+		pgconn_cancel(job->conn->pgconn);
+	}
+	else
+		loop_timer_start(job->db->timer, 0);
+}
+
+bool
+db_is_up(struct db *db)
+{
+	return atomic_load(&db->nup) > 0;
+}
+
+struct loop *
+db_loop(struct db *db)
+{
+	return db->loop;
+}

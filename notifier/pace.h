@@ -1,0 +1,51 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * pace.h
+ *	  How often to poll, and whether to be armed: pure arithmetic on times and counts.
+ *
+ * Model
+ * 1. A bucket takes in commits (and bells) and leaks PACE_RATE a second. Over PACE_BUSY it is cheaper
+ *	  to poll than to be rung for; below PACE_CALM and with nothing new in PACE_EMPTY_POLLS polls, to be
+ *	  armed. It holds at most PACE_FULL: a second after the last commit of a storm calm is back.
+ * 2. Unarmed, the pause between polls halves while polls find rows, down to the minimum, and doubles while
+ *	  they do not, up to PACE_PAUSE_MS as long as it is busy and PACE_IDLE_MS after (the doorbell cannot be
+ *	  armed).
+ */
+#ifndef RT_PACE_H
+#define RT_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PACE_RATE 20			/* commits per second for which ringing is the better way */
+#define PACE_BUSY 10
+#define PACE_CALM 2
+#define PACE_FULL 20
+#define PACE_EMPTY_POLLS 3
+#define PACE_PAUSE_MS 5
+#define PACE_IDLE_MS 25
+
+struct pace
+{
+	unsigned	min_ms;
+	unsigned	pause_ms;
+	unsigned	empties;		/* polls without rows since the last with some */
+	double		level;			/* of the bucket, at leaked_us */
+	int64_t		leaked_us;
+};
+
+void		pace_init(struct pace *pace, unsigned min_ms, int64_t now_us);
+
+/* A poll ended that found so many commits; a bell rang (n = 1). */
+void		pace_polled(struct pace *pace, int64_t now_us, unsigned commits);
+void		pace_rung(struct pace *pace, int64_t now_us);
+
+/* Whether to disarm; whether to arm. */
+bool		pace_is_busy(const struct pace *pace);
+bool		pace_is_calm(const struct pace *pace);
+
+/* Milliseconds until the next poll when not armed. */
+unsigned	pace_pause(const struct pace *pace);
+
+#endif
