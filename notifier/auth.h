@@ -29,6 +29,7 @@ struct identity
 	bool		is_anonymous;
 };
 
+/* A copy of everything, one reference; user may be NULL. */
 struct identity *identity_new(const char *role, const char *user, const char *claims,
 							  int64_t expires, bool is_anonymous);
 struct identity *identity_ref(struct identity *identity);
@@ -39,6 +40,7 @@ struct auth_config
 	const char *secret_file;	/* key of HS256/384/512: the file's bytes without a final newline; NULL: none */
 	const char *jwks;			/* file or http(s) URL of a JWK set; NULL: none */
 	unsigned	jwks_refresh_s;	/* how often a URL is read again; a file when it changed */
+	unsigned	jwks_early_s;	/* least time between reads for unknown keys; 0: JWKS_EARLY_S */
 	const char *algorithms;		/* "HS256,RS256,ES256": what is accepted, pinned per key type; NULL: these */
 	const char *audience;		/* required aud; NULL: any */
 	const char *issuer;			/* required iss; NULL: any */
@@ -49,7 +51,10 @@ struct auth_config
 
 struct auth;
 
-/* Reads the keys; NULL with a message (static or in error, cut) when they are unusable. */
+/*
+ * Reads the keys; NULL with a message (cut) when they, or the other settings, are unusable. A URL is read
+ * once, for at most 10 s; when that fails tokens are refused until a later read succeeds.
+ */
 struct auth *auth_new(const struct auth_config *config, char *error, size_t error_size);
 void		auth_free(struct auth *auth);
 
@@ -61,8 +66,8 @@ bool		auth_has_keys(const struct auth *auth);
 
 /*
  * Verifies a token of len bytes. RT_OK: *identity is the caller's. Else *why is a static reason that may
- * be logged and told to the peer: "malformed", "too large", "algorithm", "unknown key", "signature",
- * "expired", "not yet valid", "audience", "issuer", "no role", "no keys".
+ * be logged and told to the peer: "malformed", "too large", "critical header", "algorithm", "unknown key",
+ * "signature", "expired", "not yet valid", "audience", "issuer", "no role", "no keys".
  */
 int			auth_check(struct auth *auth, const char *token, size_t len, struct identity **identity,
 					   const char **why) RT_MUST_CHECK;
