@@ -2,7 +2,7 @@
 //
 // edges.js
 //	Works out what edges.json says: whether a row is in a view is asked of PostgreSQL, for the old and
-//	the new image; the rest is section 5 of doc/protocol.md as code. Throws at the first difference.
+//	the new image; the rest is section 8 of doc/protocol.md as code. Throws at the first difference.
 
 import { deepStrictEqual } from 'node:assert';
 import { readFileSync } from 'node:fs';
