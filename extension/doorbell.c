@@ -17,14 +17,16 @@
  *	  path: while nobody is armed a writer notes its lock in its own PGPROC and never meets another
  *	  writer in the shared lock table. arm() moves such notes to the table (that is how the lock
  *	  manager treats every strong lock) and waits for them there. No SQL command reaches the tag.
- * 5. A dead notifier's lock goes with its session. So does, as with all standard locks, that of a
- *	  session whose transaction aborts: an error disarms, is_armed() says so. A full lock table
- *	  rings instead of failing.
+ * 5. A dead notifier's lock goes with its session; PostgreSQL does that for advisory locks only, so
+ *	  a callback does it here. As with all standard locks of a session, it also goes when a
+ *	  transaction aborts: an error disarms, is_armed() says so.
+ * 6. A full lock table rings instead of failing.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/lock.h"
 
 #include "compat.h"
@@ -98,6 +100,13 @@ realtime_doorbell_is_wanted(void)
 	return compat_lock_try(&tag, RowExclusiveLock) == LOCKACQUIRE_NOT_AVAIL;
 }
 
+/* Exit callback: standard locks of a session that ends idle would stay for ever. */
+static void
+disarm_at_exit(int code, Datum arg)
+{
+	(void) disarm();
+}
+
 /* SQL: arm() */
 Datum
 realtime_arm(PG_FUNCTION_ARGS)
@@ -105,6 +114,8 @@ realtime_arm(PG_FUNCTION_ARGS)
 	LOCKTAG		tag;
 
 	PreventCommandDuringRecovery("realtime.arm()");
+	if (!has_armed)
+		before_shmem_exit(disarm_at_exit, (Datum) 0);
 	has_armed = true;
 	set_doorbell_tag(&tag);
 	if (!is_armed())

@@ -309,3 +309,15 @@ SELECT realtime.drop_topic('notify', 'topic'), realtime.drop_topic('notify', 'op
 DROP TABLE notify_auto, notify_always, notify_never, notify_long, notify_other;
 DROP SCHEMA notify_schema CASCADE;
 DROP FUNCTION notify_payloads(text), notify_shown(text), notify_is_logged(text), notify_tx(text);
+-- a session that ends armed leaves nothing behind
+SELECT realtime.arm();
+\c
+DO $$
+BEGIN
+	FOR i IN 1..200 LOOP
+		EXIT WHEN (realtime.status() ->> 'armed')::int = 0;
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END
+$$;
+SELECT realtime.status() -> 'armed' AS armed;
