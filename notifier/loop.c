@@ -137,6 +137,13 @@ loop_run(struct loop *loop)
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
+void
+loop_turn(struct loop *loop)
+{
+	for (int i = 0; i < 8; i++)	/* what closes in one turn may close more in the next */
+		uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
 static void
 set_stopping(void *arg)
 {

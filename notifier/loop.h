@@ -34,6 +34,9 @@ void		loop_free(struct loop *loop);
 void		loop_run(struct loop *loop);
 void		loop_stop(struct loop *loop);
 
+/* Does what is due in a loop that does not run: for libraries that let go of their handles in its turns. */
+void		loop_turn(struct loop *loop);
+
 /* Runs fn(arg) in the loop's thread, soon. Thread-safe. */
 void		loop_post(struct loop *loop, loop_fn fn, void *arg);
 

@@ -3,7 +3,8 @@
  *
  * server.h
  *	  One worker's connections: HTTP, WebSocket, server-sent events, long poll, TLS. Moves bytes; what
- *	  they mean is the session's (session.h). libwebsockets is known to server.c alone.
+ *	  they mean is the session's (session.h). libwebsockets is known to server.c alone;
+ *	  the server's other files and what they share: peer.h.
  *
  * Model
  * 1. Each worker thread has one server on its loop. Listening sockets are the listener's (listen.h),
@@ -36,10 +37,14 @@ void		server_adopt(struct server *server, int fd, const char *address, bool is_l
 /* New limits, origins, certificates (SIGHUP); options must outlive the server. */
 void		server_reload(struct server *server, const struct options *options);
 
+/* Called in the worker's thread for each adopted connection that is gone, with its socket's address. */
+typedef void (*server_gone_fn) (void *arg, const char *address);
+void		server_on_gone(struct server *server, server_gone_fn fn, void *arg);
+
 /* Closes every peer with 1012, spread over seconds, then calls done. */
 void		server_drain(struct server *server, unsigned seconds, loop_fn done, void *arg);
 
-/* Frees it and all peers (session_closed() for each). */
+/* Frees it and all peers (session_closed() for each). The loop must not run. */
 void		server_free(struct server *server);
 
 /* Writes what the peer's session has ready. */

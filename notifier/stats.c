@@ -43,19 +43,19 @@ static const struct
 };
 
 void
-stats_add(enum stat stat, int64_t n)
+stats_add(enum stats_item stat, int64_t n)
 {
 	atomic_fetch_add_explicit(&values[stat], n, memory_order_relaxed);
 }
 
 void
-stats_set(enum stat stat, int64_t value)
+stats_set(enum stats_item stat, int64_t value)
 {
 	atomic_store_explicit(&values[stat], value, memory_order_relaxed);
 }
 
 int64_t
-stats_get(enum stat stat)
+stats_get(enum stats_item stat)
 {
 	return atomic_load_explicit(&values[stat], memory_order_relaxed);
 }
@@ -117,7 +117,7 @@ resident_bytes(void)
 
 /* Prometheus wants base units: what is counted in microseconds is printed in seconds. */
 static void
-format_value(enum stat stat, char *text, size_t size)
+format_value(enum stats_item stat, char *text, size_t size)
 {
 	if (stat == STAT_SOURCE_LAG_US)
 		snprintf(text, size, "%.6f", (double) stats_get(stat) / 1e6);
@@ -138,7 +138,7 @@ stats_print(size_t *len)
 	for (unsigned i = 0; i < STAT_COUNT; i++)
 	{
 		snprintf(name, sizeof(name), "realtime_%s", descriptions[i].name);
-		format_value((enum stat) i, value, sizeof(value));
+		format_value((enum stats_item) i, value, sizeof(value));
 		print_metric(out, name, descriptions[i].type, descriptions[i].help, value);
 	}
 	fputs("# HELP realtime_refusals_total Refusals and errors told to peers, by code\n"

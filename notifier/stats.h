@@ -48,7 +48,7 @@
 	STATS(DB_QUEUE, "database_queue", gauge, "Jobs waiting for a connection") \
 	STATS(DB_FAILURES, "database_failures_total", counter, "Jobs that failed")
 
-enum stat
+enum stats_item
 {
 #define STATS_ENUM(id, name, type, help) STAT_##id,
 	STATS_LIST(STATS_ENUM)
@@ -56,9 +56,9 @@ enum stat
 	STAT_COUNT
 };
 
-void		stats_add(enum stat stat, int64_t n);
-void		stats_set(enum stat stat, int64_t value);
-int64_t		stats_get(enum stat stat);
+void		stats_add(enum stats_item stat, int64_t n);
+void		stats_set(enum stats_item stat, int64_t value);
+int64_t		stats_get(enum stats_item stat);
 
 /* Counts a refusal, or an error told to a peer, by its code (protocol.h, a short static text). */
 void		stats_refused(const char *code);

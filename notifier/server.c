@@ -1,0 +1,614 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * server.c
+ *	  See server.h and peer.h: sockets, TLS, writing, deadlines and ends of connections. The one file that
+ *	  knows libwebsockets.
+ *
+ * libwebsockets is used for what it does well: TLS and sockets on the loop that everything else runs on,
+ * with what a socket does not take kept until it does (role raw-skt). Its own WebSocket and HTTP roles
+ * are not used, since version 4.1 refuses a list of subprotocols above 126 bytes (a token does not fit),
+ * puts its pongs between the pieces of a frame that is written in pieces, takes frames that are not
+ * masked, and reads bodies with Transfer-Encoding as further requests: websocket.c and http.c read both.
+ */
+#include "server.h"
+
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "memory.h"
+#include "peer.h"
+#include "stats.h"
+
+struct transport_context
+{
+	struct lws_context *lws;
+	struct lws_vhost *vhost;	/* new connections go here: the newest one with certificates */
+	struct peer *adopting;		/* until libwebsockets gave it back or took it */
+	unsigned	vhosts;			/* made so far: for their names */
+};
+
+/* libwebsockets and OpenSSL set themselves up in their first context: one thread at a time. */
+static pthread_mutex_t setup_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int	on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+
+static const struct lws_protocols protocols[] = {
+	{.name = "realtime", .callback = on_event, .rx_buffer_size = 512, .tx_packet_size = PEER_WRITE_MAX},
+	{.name = NULL}
+};
+
+/* libwebsockets' log lines are about its own state; none holds what peers send. */
+static void
+emit(int level, const char *line)
+{
+	size_t		len = strcspn(line, "\n");
+	char		text[256];
+
+	if (len >= sizeof(text))
+		len = sizeof(text) - 1;
+	memcpy(text, line, len);
+	text[len] = 0;
+	log_write((level & LLL_ERR) != 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "libwebsockets",
+			  "text=%s", text);
+}
+
+static void run_todo(void *arg);
+static void tick(void *arg);
+
+/* Notes that something is to be done with a peer, in a turn of its own. */
+static void
+add_todo(struct peer *peer)
+{
+	struct server *server = peer->server;
+
+	if (peer->is_todo)
+		return;
+	peer->is_todo = true;
+	peer->todo = server->todo;
+	if (server->todo == NULL && !server->is_ending)
+		loop_timer_start(server->todo_timer, 0);
+	server->todo = peer;
+}
+
+void
+peer_cut(struct peer *peer)
+{
+	peer->is_cut = true;
+	add_todo(peer);
+}
+
+void
+peer_end_session(struct peer *peer)
+{
+	if (peer->session == NULL || peer->is_session_over)
+		return;
+	peer->is_session_over = true;
+	add_todo(peer);
+}
+
+void
+peer_wait(struct peer *peer, unsigned ms)
+{
+	struct server *server = peer->server;
+
+	if (server->wheel.count == 0 && !loop_timer_is_active(server->tick))
+		loop_timer_start(server->tick, PEER_TICK_MS);
+	wheel_set(&server->wheel, &peer->timer, (ms + PEER_TICK_MS - 1) / PEER_TICK_MS + 1);
+}
+
+bool
+peer_write(struct peer *peer, const void *bytes, size_t len)
+{
+	const unsigned char *at = bytes;
+
+	if (peer->is_cut)
+		return false;
+	stats_add(STAT_BYTES_OUT, (int64_t) len);
+	while (len > 0)
+	{
+		size_t		n = len < PEER_WRITE_MAX ? len : PEER_WRITE_MAX;
+
+		/* lws_write() only reads: raw-skt puts nothing before the bytes */
+		if (lws_write(peer->wsi, (unsigned char *) (uintptr_t) at, n, LWS_WRITE_RAW) < 0)
+		{
+			peer_cut(peer);
+			return false;
+		}
+		at += n;
+		len -= n;
+	}
+	if (!peer->is_blocked && lws_partial_buffered(peer->wsi))
+	{
+		peer->is_blocked = true;
+		lws_rx_flow_control(peer->wsi, 0);
+	}
+	return true;
+}
+
+void
+peer_count_frames(unsigned n)
+{
+	stats_add(STAT_FRAMES_OUT, n);
+}
+
+bool
+peer_may_speak(struct peer *peer)
+{
+	unsigned	limit = peer->server->options->max_messages_per_minute;
+	int64_t		now = loop_clock_us();
+
+	if (peer->bucket.filled_us == 0)
+		peer->bucket.tokens = limit;
+	else
+		peer->bucket.tokens += (double) (now - peer->bucket.filled_us) * limit / 60e6;
+	if (peer->bucket.tokens > limit)
+		peer->bucket.tokens = limit;
+	peer->bucket.filled_us = now;
+	if (peer->bucket.tokens < 1)
+		return false;
+	peer->bucket.tokens -= 1;
+	return true;
+}
+
+/* Shuts our side once all output is gone, so that the peer reads it to its end. */
+static void
+shut(struct peer *peer)
+{
+	if (peer->is_blocked || peer->is_shut)
+		return;
+	peer->is_shut = true;
+	/* TLS has an end of its own, which closing writes */
+	if (lws_is_ssl(peer->wsi))
+		peer_wait(peer, 1000);
+	else
+		shutdown(lws_get_socket_fd(peer->wsi), SHUT_WR);
+}
+
+void
+peer_finish(struct peer *peer)
+{
+	if (peer->state == PEER_ENDING)
+		return;
+	peer_end_session(peer);
+	if (peer->state == PEER_WEBSOCKET)
+		ws_release(peer);
+	else if (peer->state == PEER_FILE)
+		http_release(peer);
+	else if (peer->state != PEER_REQUEST)
+		feed_free(peer);
+	peer->state = PEER_ENDING;
+	buffer_release(&peer->in);
+	peer_wait(peer, PEER_LINGER_MS);
+	shut(peer);
+}
+
+void
+peer_accept_key(struct slice key, char out[32])
+{
+	unsigned char text[128];
+	unsigned char hash[20];
+	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+	memcpy(text, key.at, key.len);
+	memcpy(text + key.len, guid, sizeof(guid) - 1);
+	lws_SHA1(text, key.len + sizeof(guid) - 1, hash);
+	out[0] = 0;
+	if (lws_b64_encode_string((const char *) hash, sizeof(hash), out, 32) < 0)
+		out[0] = 0;
+}
+
+/* Frees what a peer holds. Its socket is gone. */
+static void
+peer_free(struct peer *peer)
+{
+	struct server *server = peer->server;
+	struct session *session = peer->session;
+
+	peer->session = NULL;
+	if (session != NULL)
+		session_closed(session);
+	if (peer->state == PEER_WEBSOCKET)
+		ws_release(peer);
+	else if (peer->state == PEER_FILE)
+		http_release(peer);
+	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
+		feed_free(peer);
+	wheel_remove(&server->wheel, &peer->timer);
+	*peer->link = peer->next;
+	if (peer->next != NULL)
+		peer->next->link = peer->link;
+	for (struct peer **at = &server->todo; peer->is_todo && *at != NULL; at = &(*at)->todo)
+		if (*at == peer)
+		{
+			*at = peer->todo;
+			break;
+		}
+	server->count--;
+	if (server->gone != NULL)
+		server->gone(server->gone_arg, peer->address);
+	if (peer->large != NULL)
+		frame_unref(peer->large);
+	buffer_release(&peer->in);
+	memory_free(peer->address);
+	memory_free(peer->seen_address);
+	memory_free(peer);
+	if (server->count == 0 && server->is_draining)
+		loop_timer_start(server->todo_timer, 0);
+}
+
+/* Hands bytes to the part that the connection is now. */
+static void
+received(struct peer *peer, unsigned char *bytes, size_t len)
+{
+	switch ((enum peer_state) peer->state)
+	{
+		case PEER_REQUEST:
+		case PEER_FILE:
+			http_received(peer, (const char *) bytes, len);
+			break;
+		case PEER_WEBSOCKET:
+			ws_received(peer, bytes, len);
+			break;
+		case PEER_EVENTS:
+		case PEER_POLL:
+			http_received(peer, (const char *) bytes, len);
+			break;
+		case PEER_ENDING:
+			break;
+	}
+}
+
+/* The socket took everything: goes on with what waits. */
+static void
+writable(struct peer *peer)
+{
+	if (lws_partial_buffered(peer->wsi))
+		return;
+	if (peer->is_blocked)
+	{
+		peer->is_blocked = false;
+		lws_rx_flow_control(peer->wsi, 1);
+	}
+	switch ((enum peer_state) peer->state)
+	{
+		case PEER_REQUEST:
+		case PEER_FILE:
+			http_resume(peer);
+			break;
+		case PEER_WEBSOCKET:
+			ws_writable(peer);
+			break;
+		case PEER_EVENTS:
+		case PEER_POLL:
+			feed_writable(peer);
+			break;
+		case PEER_ENDING:
+			shut(peer);
+			break;
+	}
+}
+
+/* All that libwebsockets has to tell. */
+static int
+on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	struct peer *peer = lws_get_opaque_user_data(wsi);
+
+	(void) user;
+	if (reason != LWS_CALLBACK_RAW_ADOPT && reason != LWS_CALLBACK_RAW_RX &&
+		reason != LWS_CALLBACK_RAW_WRITEABLE && reason != LWS_CALLBACK_RAW_CLOSE)
+		return 0;
+	if (peer == NULL)
+		return 0;
+	switch (reason)
+	{
+		case LWS_CALLBACK_RAW_ADOPT:
+			peer->wsi = wsi;
+			break;
+		case LWS_CALLBACK_RAW_RX:
+			if (peer->wsi == NULL)
+				peer->wsi = wsi;
+			lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);	/* of TLS; deadlines are ours */
+			received(peer, in, len);
+			break;
+		case LWS_CALLBACK_RAW_WRITEABLE:
+			writable(peer);
+			break;
+		case LWS_CALLBACK_RAW_CLOSE:
+			if (peer->server->transport->adopting == peer)
+				peer->server->transport->adopting = NULL;
+			lws_set_opaque_user_data(wsi, NULL);
+			peer_free(peer);
+			return 0;
+		default:
+			break;
+	}
+	return peer->is_cut ? -1 : 0;
+}
+
+/* Does what was put off: ends sessions, hangs up. */
+static void
+run_todo(void *arg)
+{
+	struct server *server = arg;
+
+	while (server->todo != NULL)
+	{
+		struct peer *peer = server->todo;
+
+		server->todo = peer->todo;
+		peer->is_todo = false;
+		if (peer->is_session_over)
+		{
+			struct session *session = peer->session;
+
+			peer->session = NULL;
+			peer->is_session_over = false;
+			if (session != NULL)
+				session_closed(session);
+			if (!peer->is_cut)
+				http_resume(peer);
+		}
+		if (peer->is_cut && peer->wsi != NULL)
+			lws_set_timeout(peer->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+	}
+	if (server->is_draining && server->count == 0 && server->drained != NULL)
+	{
+		loop_fn		done = server->drained;
+
+		server->drained = NULL;
+		done(server->drained_arg);
+	}
+}
+
+/* A peer's deadline is there. */
+static void
+peer_due(struct wheel_entry *entry, void *arg)
+{
+	struct peer *peer = (struct peer *) entry;
+
+	(void) arg;
+	if (peer->server->is_draining && peer->session != NULL && !peer->is_session_over)
+	{
+		peer_wait(peer, PEER_LINGER_MS);
+		peer_close(peer, 1012, "the server restarts");
+		return;
+	}
+	switch ((enum peer_state) peer->state)
+	{
+		case PEER_WEBSOCKET:
+			ws_tick(peer);
+			break;
+		case PEER_EVENTS:
+		case PEER_POLL:
+			feed_tick(peer);
+			break;
+		case PEER_REQUEST:
+		case PEER_FILE:
+		case PEER_ENDING:
+			peer_cut(peer);
+			break;
+	}
+}
+
+static void
+tick(void *arg)
+{
+	struct server *server = arg;
+
+	wheel_advance(&server->wheel, peer_due, server);
+	if (server->wheel.count > 0)
+		loop_timer_start(server->tick, PEER_TICK_MS);
+}
+
+void
+peer_flush(struct peer *peer)
+{
+	if (peer->session == NULL || peer->is_session_over || peer->is_blocked || peer->is_corked ||
+		peer->is_flushing || peer->is_cut)
+		return;
+	peer->is_flushing = true;
+	if (peer->state == PEER_WEBSOCKET)
+		ws_flush(peer);
+	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
+		feed_flush(peer);
+	peer->is_flushing = false;
+}
+
+void
+peer_close(struct peer *peer, unsigned code, const char *reason)
+{
+	if (peer->is_cut || peer->is_session_over)
+		return;
+	peer->is_corked = false;
+	peer_flush(peer);
+	if (peer->is_cut || peer->is_session_over)
+		return;
+	if (peer->state == PEER_WEBSOCKET)
+		ws_close(peer, code, reason);
+	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
+		feed_close(peer, code, reason);
+	else
+		peer_cut(peer);
+}
+
+/* A set of connections with one TLS configuration; NULL: said in the log. */
+static struct lws_vhost *
+vhost_new(struct server *server)
+{
+	struct transport_context *transport = server->transport;
+	const struct options *options = server->options;
+	struct lws_context_creation_info info;
+	struct lws_vhost *vhost;
+	char		name[32];
+
+	memset(&info, 0, sizeof(info));
+	snprintf(name, sizeof(name), "realtime-%u", transport->vhosts++);
+	info.vhost_name = name;
+	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+	info.protocols = protocols;
+	info.alpn = "http/1.1";
+	if (options->tls_certificate != NULL)
+	{
+		/* a file that cannot be read makes libwebsockets serve without TLS */
+		if (access(options->tls_certificate, R_OK) != 0 || access(options->tls_key, R_OK) != 0)
+		{
+			log_write(LOG_LEVEL_ERROR, "tls_unreadable", "certificate=%s key=%s",
+					  options->tls_certificate, options->tls_key);
+			return NULL;
+		}
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		info.ssl_cert_filepath = options->tls_certificate;
+		info.ssl_private_key_filepath = options->tls_key;
+		info.ssl_options_set = SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
+	}
+	vhost = lws_create_vhost(transport->lws, &info);
+	if (vhost == NULL)
+		log_write(LOG_LEVEL_ERROR, "tls_failed", "certificate=%s key=%s", options->tls_certificate,
+				  options->tls_key);
+	return vhost;
+}
+
+/* libwebsockets on the loop. */
+static struct lws_context *
+context_new(struct server *server)
+{
+	struct lws_context_creation_info info;
+	void	   *loops[1] = {loop_native(server->loop)};
+
+	memset(&info, 0, sizeof(info));
+	lws_set_log_level(LLL_ERR | LLL_WARN, emit);
+	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+	info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+		LWS_SERVER_OPTION_UV_NO_SIGSEGV_SIGFPE_SPIN | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME;
+	if (server->options->tls_certificate != NULL)
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+	info.foreign_loops = loops;
+	info.pt_serv_buf_size = 16 * 1024;	/* what one read takes; one for all connections */
+	info.timeout_secs = server->options->handshake_timeout_s;
+	return lws_create_context(&info);
+}
+
+struct server *
+server_new(struct loop *loop, struct worker *worker, const struct options *options)
+{
+	struct server *server = memory_alloc_zeroed(sizeof(*server));
+
+	server->loop = loop;
+	server->worker = worker;
+	server->options = options;
+	server->scratch = memory_alloc(PEER_WRITE_MAX);
+	server->transport = memory_alloc_zeroed(sizeof(*server->transport));
+	server->tick = loop_timer_new(loop, tick, server);
+	server->todo_timer = loop_timer_new(loop, run_todo, server);
+	pthread_mutex_lock(&setup_lock);
+	server->transport->lws = context_new(server);
+	if (server->transport->lws == NULL)
+		log_write(LOG_LEVEL_ERROR, "server_failed", "reason=%s", "libwebsockets does not start");
+	else
+		server->transport->vhost = vhost_new(server);
+	pthread_mutex_unlock(&setup_lock);
+	if (server->transport->vhost == NULL)
+	{
+		server_free(server);
+		return NULL;
+	}
+	return server;
+}
+
+void
+server_on_gone(struct server *server, server_gone_fn fn, void *arg)
+{
+	server->gone = fn;
+	server->gone_arg = arg;
+}
+
+void
+server_adopt(struct server *server, int fd, const char *address, bool is_local)
+{
+	struct peer *peer = memory_alloc_zeroed(sizeof(*peer));
+	lws_adopt_desc_t adopt;
+
+	peer->server = server;
+	peer->address = memory_copy_string(address, strlen(address));
+	peer->is_local = is_local;
+	peer->next = server->peers;
+	peer->link = &server->peers;
+	if (peer->next != NULL)
+		peer->next->link = &peer->next;
+	server->peers = peer;
+	server->count++;
+	peer_wait(peer, server->options->handshake_timeout_s * 1000);
+
+	memset(&adopt, 0, sizeof(adopt));
+	adopt.vh = server->transport->vhost;
+	adopt.type = LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL;
+	adopt.fd.sockfd = fd;
+	adopt.opaque = peer;
+	server->transport->adopting = peer;
+	if (lws_adopt_descriptor_vhost_via_info(&adopt) == NULL && server->transport->adopting == peer)
+		peer_free(peer);
+	server->transport->adopting = NULL;
+}
+
+void
+server_reload(struct server *server, const struct options *options)
+{
+	const struct options *old = server->options;
+	struct lws_vhost *vhost;
+
+	server->options = options;
+	if (options->tls_certificate == NULL || old->tls_certificate == NULL)
+		return;					/* from TLS to none or back takes a restart */
+	pthread_mutex_lock(&setup_lock);
+	vhost = vhost_new(server);
+	pthread_mutex_unlock(&setup_lock);
+	if (vhost != NULL)
+		server->transport->vhost = vhost;	/* the old one serves the connections it has */
+}
+
+void
+server_drain(struct server *server, unsigned seconds, loop_fn done, void *arg)
+{
+	unsigned	i = 0;
+	unsigned	count = server->count;
+
+	server->is_draining = true;
+	server->drained = done;
+	server->drained_arg = arg;
+	for (struct peer *peer = server->peers; peer != NULL; peer = peer->next, i++)
+		if (peer->state != PEER_ENDING)
+			peer_wait(peer, (unsigned) ((uint64_t) i * seconds * 1000 / count));
+	if (count == 0)
+		loop_timer_start(server->todo_timer, 0);
+}
+
+void
+server_free(struct server *server)
+{
+	if (server == NULL)
+		return;
+	server->is_ending = true;
+	server->is_draining = false;
+	while (server->peers != NULL)
+		lws_set_timeout(server->peers->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+	if (server->transport->lws != NULL)
+	{
+		pthread_mutex_lock(&setup_lock);
+		lws_context_destroy(server->transport->lws);
+		loop_turn(server->loop);	/* its handles close in the loop's turns */
+		lws_context_destroy(server->transport->lws);
+		pthread_mutex_unlock(&setup_lock);
+	}
+	loop_timer_free(server->tick);
+	loop_timer_free(server->todo_timer);
+	memory_free(server->transport);
+	memory_free(server->scratch);
+	memory_free(server);
+}
