@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// access.test.js
+//	What a role may see: columns, entities, and events addressed to a user.
+
+import test, { describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { Stage } from './lib/stage.js';
+import { until } from './lib/wait.js';
+
+const stage = await Stage.open('access');
+const item = { feature: 'shop', entity: 'item' };
+const clerk = { claims: { role: 'web_clerk' } };
+
+describe('columns that the role may not read', () =>
+{
+	test('are in no snapshot, data or old; their changes alone are not sent', async () =>
+	{
+		const peer = await stage.peer(clerk);
+		await stage.write("INSERT INTO item VALUES (1, 'a', 'draft', 1, 'o', '{}', 'hush')");
+		const view = await peer.subscribe({ ...item, snapshot: true });
+		const wild = await peer.subscribe({ feature: 'shop' });
+		const filtered = await peer.subscribe({ ...item, filter: [['status', 'eq', 'open']] });
+		let tx = await stage.write("INSERT INTO item VALUES (2, 'b', 'draft', 2, 'o', '{}', 'hush')");
+		tx = await stage.write("UPDATE item SET secret = 'hush hush', amount = 5 WHERE id = 2");
+		tx = await stage.write("UPDATE item SET secret = 'quiet', status = 'open' WHERE id = 2");
+		tx = await stage.write('DELETE FROM item WHERE id = 2');
+		await peer.settle(tx);
+
+		assert.deepEqual(view.rows.map((r) => Object.keys(r.data)), [['id', 'name', 'status']]);
+		assert.deepEqual(view.story, ['created 2', 'updated 2', 'status_changed 2', 'deleted 2']);
+		assert.deepEqual(wild.story, view.story);
+		assert.deepEqual(filtered.story, ['entered 2', 'status_changed 2', 'deleted 2']);
+		for (const { events } of [view, wild, filtered])
+		{
+			assert.ok(!JSON.stringify(events).includes('hush'));
+			assert.ok(!JSON.stringify(events).includes('quiet'));
+			for (const { action, data, old } of events)
+				if (['created', 'updated', 'entered', 'deleted'].includes(action))
+				{
+					assert.deepEqual(Object.keys(data), ['id', 'name', 'status']);
+					assert.ok(!old || Object.keys(old).join() === 'status');
+				}
+		}
+		await peer.close();
+	});
+
+	test('cannot be filtered, ordered or asked for', async () =>
+	{
+		const peer = await stage.peer(clerk);
+		for (const request of [{ ...item, filter: [['secret', 'eq', 'hush']] },
+			{ ...item, filter: [['secret', 'is', null]] }, { ...item, filter: [['amount', 'gt', 1]] },
+			{ ...item, columns: ['name', 'secret'] }, { ...item, snapshot: true, order: ['secret'] }])
+			assert.equal(await peer.refused({ op: 'subscribe', ...request }), 'forbidden',
+				JSON.stringify(request));
+		await peer.close();
+	});
+
+	test('a key that the role may not read', async () =>
+	{
+		await stage.sql(`CREATE TABLE keyed (id integer PRIMARY KEY, name text);
+			SELECT realtime.enable('keyed', 'shop', 'keyed');
+			GRANT SELECT (name) ON keyed TO web_clerk`);
+		const peer = await stage.peer(clerk);
+		assert.equal(await peer.refused({ op: 'subscribe', feature: 'shop', entity: 'keyed' }), 'forbidden');
+		const wild = await peer.subscribe({ feature: 'shop' });
+		await peer.settle(await stage.write("INSERT INTO keyed VALUES (77, 'x')"));
+		assert.deepEqual(wild.story, []);
+		await peer.close();
+	});
+
+	test('two roles on one view get each their own', async () =>
+	{
+		const one = await stage.peer(clerk);
+		const two = await stage.peer({ claims: { role: 'web_user' } });
+		const views = [await one.subscribe(item), await two.subscribe(item)];
+		const tx = await stage.write("INSERT INTO item (id, name, secret) VALUES (3, 'c', 'hush')");
+		await one.settle(tx);
+		await two.settle(tx);
+		assert.equal(views[0].events[0].data.secret, undefined);
+		assert.equal(views[1].events[0].data.secret, 'hush');
+		await one.close();
+		await two.close();
+	});
+});
+
+test('revoking SELECT stops the stream; what follows is never seen', async () =>
+{
+	await stage.sql('GRANT SELECT ON hidden TO web_user');
+	const peer = await stage.peer({ claims: {} });
+	const view = await peer.subscribe({ feature: 'shop', entity: 'hidden' });
+	await peer.settle(await stage.write("INSERT INTO hidden VALUES (1, 'seen')"));
+	assert.deepEqual(view.story, ['created 1']);
+	await stage.sql('REVOKE SELECT ON hidden FROM web_user');
+	// Rights are looked at anew within seconds; then the view says so, or is silent.
+	let n = 1;
+
+	await until('events stop', async () =>
+	{
+		const before = view.events.length;
+		n++;
+		await peer.settle(await stage.write(`INSERT INTO hidden VALUES (${n}, 'after')`));
+		return view.events.length === before;
+	}, 30, 300);
+	await peer.close();
+});
+
+describe('events for a user', () =>
+{
+	const emit = (user) => `SELECT realtime.emit('chat', 'message', 'sent', '{"for":"${user}"}',
+		to_user => '${user}')`;
+
+	test('reach the sessions of that user, in every kind of view, and nobody else', async () =>
+	{
+		const requests = [{ feature: 'chat', entity: 'message' }, { feature: 'chat' }, {},
+			{ feature: 'chat', entity: 'message', action: 'sent' }];
+		const sessions = [];
+		for (const sub of ['ada', 'grace', 'ada', undefined, 'ADA', 'a"da\\u', 'ü'])
+		{
+			const peer = await stage.peer(sub === undefined ? {} : { claims: { sub } });
+			const views = [];
+			for (const request of requests)
+				views.push(await peer.subscribe(request));
+			sessions.push({ sub, peer, views });
+		}
+		await stage.write(`${emit('ada')}; SELECT realtime.emit('chat', 'message', 'sent', '{"for":"all"}')`);
+		await stage.write(emit('grace'));
+		await stage.write(emit('nobody'));
+		await stage.write(`SELECT realtime.emit('chat', 'message', 'sent', '{"for":"odd"}', to_user => E'a"da\\\\u')`);
+		const tx = await stage.write(`SELECT realtime.emit('chat', 'message', 'sent', '{"for":"ü"}', to_user => 'ü')`);
+		const expected = { ada: ['ada', 'all'], grace: ['all', 'grace'], 'a"da\\u': ['all', 'odd'], ü: ['all', 'ü'] };
+		for (const { sub, peer, views } of sessions)
+		{
+			await peer.settle(tx);
+			for (const view of views)
+				assert.deepEqual(view.events.map((e) => e.data.for), expected[sub] ?? ['all'], `user ${sub}`);
+			await peer.close();
+		}
+	});
+
+	test('also when resumed, by server-sent events and by long poll', async () =>
+	{
+		const subscribe = [{ feature: 'chat', entity: 'message' }];
+		const peer = await stage.peer({ claims: { sub: 'ada' } });
+		await peer.subscribe(subscribe[0]);
+		await peer.covered(await stage.write(emit('ada')));
+		const since = peer.token;
+		await peer.close();
+		await stage.write(emit('grace'));
+		await stage.write(emit('ada'));
+		const last = await stage.write(emit('grace'));
+		for (const [sub, n] of [['ada', 1], ['grace', 2], ['eve', 0]])
+		{
+			const again = await stage.peer({ claims: { sub } });
+			const view = await again.subscribe({ ...subscribe[0], since });
+			await again.settle(last);
+			assert.deepEqual(view.events.map((e) => e.data.for), Array(n).fill(sub));
+			await again.close();
+			const events = await stage.events({ claims: { sub }, subscribe, since });
+			const [streamed] = await events.subscribed(1);
+			const tx = await stage.write("SELECT realtime.emit('chat', 'message', 'end', '{}')");
+			await events.covered(tx);
+			assert.deepEqual(streamed.events.filter((e) => e.action === 'sent').map((e) => e.data.for),
+				Array(n).fill(sub));
+			await events.close();
+			const poller = stage.poller({ claims: { sub }, subscribe });
+			poller.position = since;
+			await poller.poll(1);
+			assert.deepEqual(poller.events.filter((e) => e.action === 'sent').map((e) => e.data.for),
+				Array(n).fill(sub));
+		}
+	});
+});

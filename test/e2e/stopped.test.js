@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// stopped.test.js
+//	Processes that stand still at the worst moment: a backend that has been told not to ring and has not
+//	committed, and a notifier that is armed. Others' events still arrive; writers recover.
+//
+// RT_LATE_WRITER is the library of test/modules/late_writer: SQL at pre-commit, after realtime has
+// written the log and looked whether somebody is armed.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { run } from './lib/database.js';
+import { Stage } from './lib/stage.js';
+import { pause, until } from './lib/wait.js';
+
+const stage = await Stage.open('stopped');
+const item = { feature: 'shop', entity: 'item' };
+let id = 0;
+const insert = () => stage.write(`INSERT INTO item (id) VALUES (${++id})`);
+
+/** Times from write to event, in ms. */
+async function latencies(peer, view, n)
+{
+	const times = [];
+	for (let i = 0; i < n; i++)
+	{
+		const start = performance.now();
+		const tx = await insert();
+		await peer.until('the event', () => view.events.some((e) => e.meta.tx === tx), { seconds: 15 });
+		times.push(performance.now() - start);
+	}
+	return times.sort((a, b) => a - b);
+}
+
+test('a backend stopped right after its probe', async (t) =>
+{
+	const peer = await stage.peer();
+	const view = await peer.subscribe(item);
+	const key = 4242;
+	const victim = await stage.database.connect('victim');
+	await victim.query(`LOAD '${process.env.RT_LATE_WRITER}'`);
+	const pid = Number((await victim.query('SELECT pg_backend_pid() AS pid')).rows[0].pid);
+	const holder = await stage.database.connect('holder');
+	await holder.query('SELECT pg_advisory_lock($1)', [key]);
+
+	// Nobody armed at the probe, so that it is told not to ring: keep the notifier busy meanwhile.
+	let isBusy = true;
+	const busy = (async () =>
+	{
+		const client = await stage.database.connect('busy');
+		for (let n = 0; isBusy; n++)
+			await client.query('INSERT INTO other VALUES ($1)', [n]);
+		await client.end();
+	})();
+	await pause(300);
+	await victim.query('BEGIN');
+	await victim.query(`SET LOCAL late_writer.sql = 'SELECT pg_advisory_xact_lock(${key})'`);
+	const own = ++id;
+	await victim.query(`INSERT INTO item (id) VALUES (${own})`);
+	const commit = victim.query('COMMIT');
+	await until('it waits between probe and commit', async () => await stage.value(
+		`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND NOT granted`) === '1');
+	const holds = await stage.value(`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND locktype = 'advisory'
+		AND objsubid = 3 AND mode = 'RowExclusiveLock' AND granted`);
+	assert.equal(holds, '1', 'it was told not to ring and says so by its lock');
+	process.kill(pid, 'SIGSTOP');
+	await holder.query('SELECT pg_advisory_unlock($1)', [key]);
+	isBusy = false;
+	await busy;
+
+	try
+	{
+		// Longer than any re-arming attempt; others' events come all the while.
+		const end = performance.now() + 4000;
+		let worst = [];
+		while (performance.now() < end)
+		{
+			worst.push(...await latencies(peer, view, 5));
+			await pause(150);
+		}
+		worst = worst.sort((a, b) => a - b);
+		t.diagnostic(`beside a stopped backend: ${worst.length} events, median ` +
+			`${worst[worst.length >> 1].toFixed(1)} ms, longest ${worst.at(-1).toFixed(1)} ms`);
+		assert.ok(worst.at(-1) < 1500, 'within a poll interval');
+		assert.ok(!view.story.includes(`created ${own}`));
+	}
+	finally
+	{
+		process.kill(pid, 'SIGCONT');
+	}
+	await commit;
+	await peer.until('its event', () => view.story.includes(`created ${own}`), { seconds: 5 });
+	await stage.database.untilArmed(1);
+	await victim.end();
+	await holder.end();
+	await peer.close();
+});
+
+test('an armed notifier stopped: others\' events arrive, writers recover within 15 s', { timeout: 120000 },
+	async (t) =>
+{
+	const other = await stage.start();
+	const peer = await stage.peer({ notifier: other });
+	const view = await peer.subscribe({ ...item, keep: true });
+	const stuck = await stage.peer();			// of the notifier that is stopped
+	const missed = await stuck.subscribe(item);
+	const bells = () => other.metric('doorbells_total');
+
+	/** Transactions per second of 8 writers for some seconds. */
+	const tps = async (seconds) =>
+	{
+		const { status, output } = await run('pgbench', ['-n', '-c', '8', '-j', '2', '-T', String(seconds),
+			'-f', script, stage.database.name]);
+		assert.equal(status, 0, output);
+		return Number(/tps = ([0-9.]+)/.exec(output)[1]);
+	};
+
+	const script = `${stage.directory}/update.sql`;
+	await stage.sql('CREATE TABLE counter (id integer PRIMARY KEY, n integer)');
+	await stage.sql("SELECT realtime.enable('counter', 'shop', 'counter')");
+	await stage.sql('INSERT INTO counter SELECT i, 0 FROM generate_series(1, 1000) i');
+	writeFileSync(script, '\\set id random(1, 1000)\nUPDATE counter SET n = n + 1 WHERE id = :id;\n');
+	await tps(1);
+	const base = await tps(3);
+	await stage.database.untilArmed(2);
+	stage.notifier.kill('SIGSTOP');
+	const start = performance.now();
+	let recovered;
+	let stopped;
+	try
+	{
+		const times = await latencies(peer, view, 10);
+		t.diagnostic(`beside a stopped notifier: median ${times[5].toFixed(1)} ms, longest ${times[9].toFixed(1)} ms`);
+		assert.ok(times[9] < 1500);
+		const watching = until('its lock is gone', async () =>
+		{
+			// The other one is not armed under load: a lock that stays is the stopped one's.
+			const { rows } = await stage.database.client.query(`SELECT count(*) AS n FROM pg_locks l
+				JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 3
+					AND l.mode = 'ShareLock' AND l.granted AND a.state_change < now() - interval '3 s'`);
+			return rows[0].n === '0' && performance.now() - start;
+		}, 40, 100).then((ms) => { recovered = ms; }, (error) => { recovered = error; });
+		stopped = await tps(3);
+		await watching;
+		assert.equal(typeof recovered, 'number', String(recovered));
+		const before = await bells();
+		const after = await tps(3);
+		t.diagnostic(`TPS: ${base.toFixed()} before, ${stopped.toFixed()} beside a stopped armed notifier, ` +
+			`${after.toFixed()} after; its lock was gone after ${(recovered / 1000).toFixed(1)} s; ` +
+			`${await bells() - before} bells in the last run`);
+		assert.ok(recovered < 15000, 'within 15 s');
+		assert.ok(after > base * 0.5, `TPS recovers: ${after} of ${base}`);
+	}
+	finally
+	{
+		stage.notifier.kill('SIGCONT');
+	}
+	// It comes back, and its own subscribers lose nothing.
+	const tx = await insert();
+	await stuck.settle(tx, 30);
+	assert.deepEqual(missed.story, view.story.concat(view.story.includes(`created ${id}`) ? [] : [`created ${id}`]));
+	await stage.database.untilArmed(2);
+	await peer.close();
+	await stuck.close();
+	await other.stop();
+});
