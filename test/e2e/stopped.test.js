@@ -15,6 +15,8 @@ import { Stage } from './lib/stage.js';
 import { pause, until } from './lib/wait.js';
 
 const stage = await Stage.open('stopped');
+/** The doorbell's lock tag in pg_locks: the relation that cannot exist. */
+const DOORBELL = 'relation = 9999';
 const item = { feature: 'shop', entity: 'item' };
 let id = 0;
 const insert = () => stage.write(`INSERT INTO item (id) VALUES (${++id})`);
@@ -61,8 +63,8 @@ test('a backend stopped right after its probe', async (t) =>
 	const commit = victim.query('COMMIT');
 	await until('it waits between probe and commit', async () => await stage.value(
 		`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND NOT granted`) === '1');
-	const holds = await stage.value(`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND locktype = 'advisory'
-		AND objsubid = 3 AND mode = 'RowExclusiveLock' AND granted`);
+	const holds = await stage.value(`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND ${DOORBELL}
+		AND mode = 'RowExclusiveLock' AND granted`);
 	assert.equal(holds, '1', 'it was told not to ring and says so by its lock');
 	process.kill(pid, 'SIGSTOP');
 	await holder.query('SELECT pg_advisory_unlock($1)', [key]);
@@ -137,7 +139,7 @@ test('an armed notifier stopped: others\' events arrive, writers recover within 
 		{
 			// The other one is not armed under load: a lock that stays is the stopped one's.
 			const { rows } = await stage.database.client.query(`SELECT count(*) AS n FROM pg_locks l
-				JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.objsubid = 3
+				JOIN pg_stat_activity a USING (pid) WHERE l.${DOORBELL}
 					AND l.mode = 'ShareLock' AND l.granted AND a.state_change < now() - interval '3 s'`);
 			return rows[0].n === '0' && performance.now() - start;
 		}, 40, 100).then((ms) => { recovered = ms; }, (error) => { recovered = error; });

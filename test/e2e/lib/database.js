@@ -157,9 +157,7 @@ export class Database
 	/** Sessions that are armed. */
 	async armed()
 	{
-		return Number(await this.value(`SELECT count(*) FROM pg_locks
-			WHERE locktype = 'advisory' AND objsubid = 3 AND mode = 'ShareLock' AND granted
-				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`));
+		return Number(await this.value("SELECT realtime.status() ->> 'armed'"));
 	}
 
 	untilArmed(n = 1, seconds = 20)

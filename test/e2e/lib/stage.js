@@ -33,8 +33,7 @@ export const SCHEMA = `
 export class Stage
 {
 	/** @param {object} options schema, flags (of the notifier), isAnonymous, name of a second … */
-	static async open(name, { schema = SCHEMA, flags = {}, isAnonymous = true, isStarted = true,
-		database } = {})
+	static async open(name, options = {})
 	{
 		const stage = new Stage();
 
@@ -42,17 +41,31 @@ export class Stage
 		stage.notifiers = [];
 		stage.closers = [];
 		after(() => stage.close());
-		stage.directory = await makeDirectory();
-		stage.secretFile = path.join(stage.directory, 'secret');
-		writeFileSync(stage.secretFile, `${SECRET}\n`);
-		stage.database = await Database.create(`e2e_${name}`);
-		await stage.sql(schema);
-		stage.conninfo = database ? database(stage) : stage.database.conninfo();
-		stage.flags = { 'jwt-secret-file': stage.secretFile, 'drain': 1,
+		try
+		{
+			await stage.prepare(name, options);
+		}
+		catch (error)
+		{
+			await stage.close().catch(() => {});	// else the process would stay
+			throw error;
+		}
+		return stage;
+	}
+
+	async prepare(name, { schema = SCHEMA, flags = {}, isAnonymous = true, isStarted = true,
+		database } = {})
+	{
+		this.directory = await makeDirectory();
+		this.secretFile = path.join(this.directory, 'secret');
+		writeFileSync(this.secretFile, `${SECRET}\n`);
+		this.database = await Database.create(`e2e_${name}`);
+		await this.sql(schema);
+		this.conninfo = database ? database(this) : this.database.conninfo();
+		this.flags = { 'jwt-secret-file': this.secretFile, 'drain': 1,
 			...(isAnonymous ? { 'anon-role': 'web_anon' } : {}), ...flags };
 		if (isStarted)
-			stage.notifier = await stage.start();
-		return stage;
+			this.notifier = await this.start();
 	}
 
 	/** Starts a further notifier on the database. */
