@@ -137,9 +137,11 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 		default:
 			break;
 	}
-	if (error != NULL)
-		log_write(LOG_LEVEL_WARNING, "doorbell_failed", "sqlstate=%s message=%s", error->sqlstate,
-				  error->message);
+	if (error == NULL)
+		return;
+	log_write(LOG_LEVEL_WARNING, "doorbell_failed", "sqlstate=%s message=%s", error->sqlstate,
+			  error->message);
+	set_armed(bell, false);		/* an error of the session gives the lock up */
 }
 
 static void

@@ -122,18 +122,20 @@ retry(struct pgconn *conn)
 	loop_timer_start(conn->timer, random_upto(conn, most));
 }
 
-/* The connection failed or was lost. */
+/* The connection failed or was lost. Of the message the first line is logged. */
 static void
 go_down(struct pgconn *conn, const char *sqlstate, const char *message)
 {
 	bool		was_up = conn->state == STATE_UP;
+	char	   *line = memory_copy_string(message, strcspn(message, "\n"));
 
 	if (was_up && loop_clock_us() - conn->up_at > UP_LONG_US)
 		conn->attempts = 0;
 	if (was_up || conn->attempts % LOG_EVERY == 0)
 		log_write(LOG_LEVEL_WARNING, was_up ? "database_lost" : "database_unreachable",
-				  "connection=%s attempt=%u sqlstate=%s message=%s", conn->name, conn->attempts,
-				  sqlstate, message);
+				  "connection=%s attempt=%d sqlstate=%s message=%s", conn->name, (int) conn->attempts,
+				  sqlstate, line);
+	memory_free(line);
 	drop(conn);
 	retry(conn);
 	conn->attempts++;
@@ -145,10 +147,7 @@ go_down(struct pgconn *conn, const char *sqlstate, const char *message)
 static void
 go_down_pq(struct pgconn *conn)
 {
-	char	   *message = memory_copy_string(PQerrorMessage(conn->pg), strlen(PQerrorMessage(conn->pg)));
-
-	go_down(conn, "", message);
-	memory_free(message);
+	go_down(conn, "", PQerrorMessage(conn->pg));
 }
 
 /* What to wait for: always answers unless paused, room to write while libpq has bytes left. */
@@ -238,8 +237,8 @@ end_group(struct pgconn *conn, struct sent sent)
 	{
 		loop_timer_stop(conn->timer);
 		if (conn->attempts > 0)
-			log_write(LOG_LEVEL_INFO, "database_up", "connection=%s attempts=%u", conn->name,
-					  conn->attempts);
+			log_write(LOG_LEVEL_INFO, "database_up", "connection=%s attempts=%d", conn->name,
+					  (int) conn->attempts);
 		conn->up_at = loop_clock_us();
 		conn->state = STATE_UP;
 		conn->config.on_up(conn->config.arg);

@@ -285,8 +285,8 @@ take_row(struct source *source, const struct slice *fields)
 	chunk = chunk_new(xid, part, is_last, (int64_t) read_number(fields[4]), fields[5].at,
 					  fields[5].len);
 	if (chunk->is_broken)
-		log_write(LOG_LEVEL_ERROR, "source_row_broken", "xid=%llu part=%u",
-				  (unsigned long long) xid, part);
+		log_write(LOG_LEVEL_ERROR, "source_row_broken", "xid=%llu part=%d",
+				  (unsigned long long) xid, (int) part);
 	source->chunks[source->nchunks++] = chunk;
 	source->bytes += chunk_memory(chunk);
 	if (source->bytes >= BATCH_BYTES || source->nchunks == BATCH_CHUNKS)
@@ -550,9 +550,14 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 	if (error == NULL || source->has_failed)
 		return;
 	source->has_failed = true;
-	if (strcmp(source->sqlstate, error->sqlstate) != 0 && source->gap == NULL)
+	if (strcmp(source->sqlstate, error->sqlstate) == 0 || source->gap != NULL)
+		;						/* said already, or our own cancellation */
+	else if (hint_of(error->sqlstate) != NULL)
 		log_write(LOG_LEVEL_ERROR, "source_unusable", "sqlstate=%s message=%s hint=%s",
 				  error->sqlstate, error->message, hint_of(error->sqlstate));
+	else
+		log_write(LOG_LEVEL_WARNING, "source_poll_failed", "sqlstate=%s message=%s",
+				  error->sqlstate, error->message);
 	snprintf(source->sqlstate, sizeof(source->sqlstate), "%s", error->sqlstate);
 }
 
