@@ -88,7 +88,6 @@ event_parse(struct event *event, struct slice text)
 	struct jsonscan scan;
 	struct slice key;
 	struct slice value;
-	struct slice meta = {NULL, 0};
 	int			result = jsonscan_open(&scan, text, '{');
 
 	memset(event, 0, sizeof(*event));
@@ -112,9 +111,9 @@ event_parse(struct event *event, struct slice text)
 		else if (slice_equals(key, "old"))
 			event->old = value;
 		else if (slice_equals(key, "meta"))
-			meta = value;
+			event->meta = value;
 	}
-	if (result < 0 || (result = parse_meta(event, meta)) < 0)
+	if (result < 0 || (result = parse_meta(event, event->meta)) < 0)
 		return result;
 	if (event->feature.len == 0 || event->entity.len == 0 || event->action.len == 0
 		|| event->seq < 0)

@@ -50,6 +50,7 @@ struct event
 	struct slice id;			/* a value: string, object or null */
 	struct slice data;			/* values; empty when missing */
 	struct slice old;
+	struct slice meta;			/* an object */
 	struct slice to_user;		/* inside of a string; at is NULL when missing */
 	long		seq;
 	enum event_kind kind;

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * outqueue.c
- *	  See outqueue.h. Pure. An idle session's queue owns no memory.
+ *	  See outqueue.h. Pure.
  */
 #include "outqueue.h"
 
@@ -16,13 +16,31 @@ outqueue_init(struct outqueue *queue)
 	memset(queue, 0, sizeof(*queue));
 }
 
+/* The entry so far behind the head. */
+static struct outqueue_entry *
+at(const struct outqueue *queue, unsigned i)
+{
+	return &queue->entries[(queue->head + i) & (queue->room - 1)];
+}
+
+/* Frees the memory of an empty queue; the count of seals goes on, owners remember it. */
+static void
+forget_memory(struct outqueue *queue)
+{
+	memory_free(queue->entries);
+	queue->entries = NULL;
+	queue->head = queue->room = queue->sealed = 0;
+	queue->bytes = 0;
+}
+
 void
 outqueue_release(struct outqueue *queue)
 {
 	for (unsigned i = 0; i < queue->count; i++)
-		frame_unref(queue->frames[(queue->head + i) & (queue->room - 1)]);
-	memory_free(queue->frames);
-	outqueue_init(queue);
+		if (at(queue, i)->frame != NULL)
+			frame_unref(at(queue, i)->frame);
+	queue->count = 0;
+	forget_memory(queue);
 }
 
 /* Doubles the ring. */
@@ -30,84 +48,275 @@ static void
 grow(struct outqueue *queue)
 {
 	unsigned	room = queue->room ? queue->room * 2 : 4;
-	struct frame **frames = memory_alloc(sizeof(struct frame *) * room);
+	struct outqueue_entry *entries = memory_alloc(sizeof(struct outqueue_entry) * room);
 
 	for (unsigned i = 0; i < queue->count; i++)
-		frames[i] = queue->frames[(queue->head + i) & (queue->room - 1)];
-	memory_free(queue->frames);
-	queue->frames = frames;
+		entries[i] = *at(queue, i);
+	memory_free(queue->entries);
+	queue->entries = entries;
 	queue->room = room;
 	queue->head = 0;
 }
 
-int
-outqueue_push(struct outqueue *queue, struct frame *frame, size_t max_bytes)
+static struct outqueue_entry *
+add(struct outqueue *queue, struct frame *frame)
 {
-	size_t		len = frame_wire(frame).len;
+	struct outqueue_entry *entry;
 
-	if (len > max_bytes || queue->bytes > max_bytes - len)
-		return RT_TOO_LARGE;
 	if (queue->count == queue->room)
 		grow(queue);
-	queue->frames[(queue->head + queue->count) & (queue->room - 1)] = frame_ref(frame);
-	queue->count++;
-	queue->bytes += len;
-	return RT_OK;
+	entry = at(queue, queue->count++);
+	memset(entry, 0, sizeof(*entry));
+	entry->frame = frame_ref(frame);
+	queue->bytes += frame_payload(frame).len;
+	return entry;
 }
 
-size_t
-outqueue_peek(const struct outqueue *queue, struct slice *slices, size_t max)
+void
+outqueue_push(struct outqueue *queue, struct frame *frame, struct outqueue_owner *owner, uint64_t tx,
+			  unsigned group, enum priority priority)
 {
-	size_t		n = 0;
+	struct outqueue_entry *entry = add(queue, frame);
 
-	for (; n < queue->count && n < max; n++)
-		slices[n] = frame_wire(queue->frames[(queue->head + n) & (queue->room - 1)]);
-	if (n > 0)
+	entry->owner = owner;
+	entry->tx = tx;
+	entry->group = group;
+	entry->priority = (unsigned char) priority;
+}
+
+void
+outqueue_push_position(struct outqueue *queue, struct frame *frame)
+{
+	add(queue, frame);
+}
+
+void
+outqueue_push_reply(struct outqueue *queue, struct frame *frame)
+{
+	add(queue, frame)->is_reply = true;
+}
+
+static bool
+is_position(const struct outqueue_entry *entry)
+{
+	return frame_kind(entry->frame) == FRAME_POSITION;
+}
+
+/* First entry after i that belongs to another group, at most end. */
+static unsigned
+group_end(const struct outqueue *queue, unsigned i, unsigned end)
+{
+	unsigned	group = at(queue, i)->group;
+
+	while (i < end && at(queue, i)->group == group)
+		i++;
+	return i;
+}
+
+/*
+ * The rank of a group, 0 first: of its highest priority, but not before an earlier group of one of its
+ * owners.
+ */
+static unsigned
+rank_group(struct outqueue *queue, unsigned from, unsigned end)
+{
+	unsigned	rank = PRIORITY_CRITICAL;
+
+	for (unsigned i = from; i < end; i++)
+		if ((unsigned) PRIORITY_CRITICAL - at(queue, i)->priority < rank)
+			rank = (unsigned) PRIORITY_CRITICAL - at(queue, i)->priority;
+	for (unsigned i = from; i < end; i++)
 	{
-		slices[0].at += queue->sent;
-		slices[0].len -= queue->sent;
+		const struct outqueue_owner *owner = at(queue, i)->owner;
+
+		if (owner != NULL && owner->seal == queue->seals && owner->rank > rank)
+			rank = owner->rank;
 	}
+	for (unsigned i = from; i < end; i++)
+	{
+		struct outqueue_owner *owner = at(queue, i)->owner;
+
+		if (owner != NULL)
+		{
+			owner->seal = queue->seals;
+			owner->rank = rank;
+		}
+	}
+	return rank;
+}
+
+/* Orders the groups among the entries from..end, in which there are no positions and replies. */
+static void
+order_groups(struct outqueue *queue, unsigned from, unsigned end)
+{
+	unsigned	n = end - from;
+	struct outqueue_entry *sorted;
+	unsigned char *ranks;
+	unsigned	to = 0;
+	bool		is_sorted = true;
+
+	if (n < 2 || group_end(queue, from, end) == end)
+		return;
+	queue->seals++;
+	ranks = memory_alloc(n);
+	for (unsigned i = from; i < end;)
+	{
+		unsigned	next = group_end(queue, i, end);
+		unsigned	rank = rank_group(queue, i, next);
+
+		if (i > from && rank < ranks[i - from - 1])
+			is_sorted = false;
+		for (; i < next; i++)
+			ranks[i - from] = (unsigned char) rank;
+	}
+	if (!is_sorted)
+	{
+		sorted = memory_alloc(sizeof(struct outqueue_entry) * n);
+		for (unsigned rank = 0; rank <= PRIORITY_CRITICAL; rank++)
+			for (unsigned i = 0; i < n; i++)
+				if (ranks[i] == rank)
+					sorted[to++] = *at(queue, from + i);
+		for (unsigned i = 0; i < n; i++)
+			*at(queue, from + i) = sorted[i];
+		memory_free(sorted);
+	}
+	memory_free(ranks);
+}
+
+/* Drops the positions of from..end but the last, which goes to the end of what it covers. */
+static unsigned
+seal_run(struct outqueue *queue, unsigned from, unsigned end)
+{
+	unsigned	last = end;
+	unsigned	to = from;
+
+	for (unsigned i = from; i < end; i++)
+		if (is_position(at(queue, i)))
+			last = i;
+	if (last == end)
+	{
+		order_groups(queue, from, end);
+		return end;
+	}
+	for (unsigned i = from; i < end; i++)
+	{
+		struct outqueue_entry *entry = at(queue, i);
+
+		if (i < last && is_position(entry))
+		{
+			queue->bytes -= frame_payload(entry->frame).len;
+			frame_unref(entry->frame);
+			continue;
+		}
+		if (i == last)
+			order_groups(queue, from, to);
+		*at(queue, to++) = *entry;
+	}
+	for (unsigned i = from; i < to; i++)
+		if (is_position(at(queue, i)))
+			order_groups(queue, i + 1, to);
+	return to;
+}
+
+/* Makes the order of the first limit entries final. */
+static void
+seal(struct outqueue *queue, unsigned limit)
+{
+	unsigned	from = 0;
+
+	for (unsigned i = 0; i <= limit; i++)
+	{
+		unsigned	to;
+
+		if (i < limit && !at(queue, i)->is_reply)
+			continue;
+		to = seal_run(queue, from, i);
+		if (to < i)				/* close the hole that dropped positions left */
+		{
+			for (unsigned k = i; k < queue->count; k++)
+				*at(queue, k - (i - to)) = *at(queue, k);
+			limit -= i - to;
+			queue->count -= i - to;
+			i = to;
+		}
+		from = i + 1;
+	}
+	queue->sealed = limit;
+}
+
+/* How many entries come before the first of a group. */
+static unsigned
+count_before(const struct outqueue *queue, unsigned group)
+{
+	unsigned	i = 0;
+
+	while (i < queue->count && (group == 0 || at(queue, i)->group != group))
+		i++;
+	return i;
+}
+
+unsigned
+outqueue_pending(struct outqueue *queue, struct frame **frames, unsigned max, unsigned open_group)
+{
+	unsigned	n;
+
+	if (queue->sealed == 0 && queue->count > 0)
+		seal(queue, count_before(queue, open_group));
+	for (n = 0; n < queue->sealed && n < max; n++)
+		frames[n] = at(queue, n)->frame;
 	return n;
 }
 
 void
-outqueue_advance(struct outqueue *queue, size_t bytes)
+outqueue_sent(struct outqueue *queue, unsigned n)
 {
-	queue->bytes -= bytes;
-	queue->sent += bytes;
-	while (queue->count > 0)
+	for (unsigned i = 0; i < n; i++)
 	{
-		struct frame *frame = queue->frames[queue->head];
-		size_t		len = frame_wire(frame).len;
+		struct outqueue_entry *entry = at(queue, i);
 
-		if (queue->sent < len)
-			break;
-		queue->sent -= len;
-		frame_unref(frame);
-		queue->head = (queue->head + 1) & (queue->room - 1);
-		queue->count--;
+		queue->bytes -= frame_payload(entry->frame).len;
+		frame_unref(entry->frame);
 	}
+	queue->head = queue->room ? (queue->head + n) & (queue->room - 1) : 0;
+	queue->count -= n;
+	queue->sealed -= n;
 	if (queue->count == 0)
-	{
-		memory_free(queue->frames);
-		outqueue_init(queue);
-	}
+		forget_memory(queue);
 }
 
-unsigned
-outqueue_drop(struct outqueue *queue)
+void
+outqueue_disown(struct outqueue *queue, const struct outqueue_owner *owner)
 {
-	unsigned	keep = queue->sent > 0 ? 1 : 0;
-	unsigned	dropped = queue->count > keep ? queue->count - keep : 0;
+	for (unsigned i = 0; i < queue->count; i++)
+		if (at(queue, i)->owner == owner)
+			at(queue, i)->owner = NULL;
+}
 
-	for (unsigned i = keep; i < queue->count; i++)
-		frame_unref(queue->frames[(queue->head + i) & (queue->room - 1)]);
-	queue->count -= dropped;
-	queue->bytes = keep ? frame_wire(queue->frames[queue->head]).len - queue->sent : 0;
+struct outqueue_entry *
+outqueue_unsealed(struct outqueue *queue, unsigned i)
+{
+	return queue->sealed + i < queue->count ? at(queue, queue->sealed + i) : NULL;
+}
+
+void
+outqueue_replace(struct outqueue *queue, struct outqueue_entry *entry, struct frame *frame)
+{
+	queue->bytes -= frame_payload(entry->frame).len;
+	frame_unref(entry->frame);
+	entry->frame = frame;
+	if (frame != NULL)
+		queue->bytes += frame_payload(frame).len;
+}
+
+void
+outqueue_compact(struct outqueue *queue)
+{
+	unsigned	to = queue->sealed;
+
+	for (unsigned i = queue->sealed; i < queue->count; i++)
+		if (at(queue, i)->frame != NULL)
+			*at(queue, to++) = *at(queue, i);
+	queue->count = to;
 	if (queue->count == 0)
-	{
-		memory_free(queue->frames);
-		outqueue_init(queue);
-	}
-	return dropped;
+		forget_memory(queue);
 }

@@ -92,9 +92,9 @@ count_elements(struct slice array)
 	return result < 0 ? -1 : n;
 }
 
-/* A list of names, or one name; "*" or nothing is the empty list. */
+/* A list of names, or one name unless it must be a list. */
 static int
-parse_names(struct parser *parser, struct slice value, unsigned max, unsigned *n,
+parse_names(struct parser *parser, struct slice value, bool is_list, unsigned max, unsigned *n,
 			const char ***names, const char *why)
 {
 	struct jsonscan scan;
@@ -103,7 +103,7 @@ parse_names(struct parser *parser, struct slice value, unsigned max, unsigned *n
 	long		count;
 
 	*n = 0;
-	if (jsonscan_kind(value) == JSON_KIND_STRING)
+	if (!is_list && jsonscan_kind(value) == JSON_KIND_STRING)
 	{
 		*names = take_array(parser, sizeof(char *));
 		(*names)[0] = take_string(parser, value, PROTOCOL_NAME_MAX);
@@ -252,7 +252,7 @@ parse_order(struct parser *parser, struct slice value)
 	struct message *message = parser->message;
 	const char **names;
 
-	if (parse_names(parser, value, PROTOCOL_ORDER_MAX, &message->norder, &names,
+	if (parse_names(parser, value, true, PROTOCOL_ORDER_MAX, &message->norder, &names,
 					"order must be a list of at most 8 columns, each with .asc or .desc") < 0)
 		return RT_MALFORMED;
 	message->order = take_array(parser, sizeof(struct message_order) * message->norder);
@@ -313,8 +313,8 @@ parse_subscribe_member(struct parser *parser, struct slice key, struct slice val
 		return parse_name(parser, value, &message->entity);
 	if (slice_equals(key, "action"))
 	{
-		if (parse_names(parser, value, PROTOCOL_ACTIONS_MAX, &message->nactions, &message->actions,
-						"action must be a name or a list of 1 to 32 names") < 0)
+		if (parse_names(parser, value, false, PROTOCOL_ACTIONS_MAX, &message->nactions,
+						&message->actions, "action must be a name or a list of 1 to 32 names") < 0)
 			return RT_MALFORMED;
 		for (unsigned i = 0; i < message->nactions; i++)
 			if (strcmp(message->actions[i], "*") == 0)
@@ -329,7 +329,7 @@ parse_subscribe_member(struct parser *parser, struct slice key, struct slice val
 	if (slice_equals(key, "columns"))
 	{
 		message->has_columns = true;
-		return parse_names(parser, value, PROTOCOL_COLUMNS_MAX, &message->ncolumns,
+		return parse_names(parser, value, true, PROTOCOL_COLUMNS_MAX, &message->ncolumns,
 						   &message->columns, "columns must be a list of 1 to 200 names");
 	}
 	if (slice_equals(key, "snapshot"))
@@ -388,9 +388,8 @@ parse_member(struct parser *parser, struct slice key, struct slice value)
 				message->view = take_string(parser, value, PROTOCOL_NAME_MAX);
 			return RT_OK;
 		case MESSAGE_SYNC:
-			if (slice_equals(key, "tx"))
-				message->tx = parse_count(jsonscan_kind(value) == JSON_KIND_STRING
-										  ? jsonscan_inside(value) : value, INT64_MAX);
+			if (slice_equals(key, "tx") && jsonscan_kind(value) == JSON_KIND_STRING)
+				message->tx = parse_count(jsonscan_inside(value), INT64_MAX);
 			return RT_OK;
 		case MESSAGE_PING:
 			return RT_OK;
@@ -426,7 +425,7 @@ is_ref(struct slice value)
 	for (size_t i = 0; i < value.len; i++)
 		if (value.at[i] < '0' || value.at[i] > '9')
 			return false;
-	return true;
+	return value.len < 16 || memcmp(value.at, "9007199254740991", 16) <= 0;
 }
 
 /* Reads op and ref. */

@@ -1,0 +1,63 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * catchup.h
+ *	  How a subscription comes to the live stream: from a snapshot, or from a position in the past.
+ *
+ * Model
+ * 1. While the content (snapshot parts, or the frames of past transactions) is fetched, commits of the live
+ *	  stream are held. Then the content is fed into the session's queue as it drains, then what was held.
+ * 2. The content is as of a position, the join. Commits that it covers are skipped, held or live, until the
+ *	  stream has passed it (the stream's position covers the join): then the subscription is live.
+ * 3. Meanwhile the session sends no position: for a resumption from the beginning, for a snapshot from its
+ *	  first part on.
+ * 4. Work is shared: one query for all that ask for the same snapshot, one pass over the recent batches or
+ *	  one read of the log for all that resume at about the same time.
+ */
+#ifndef RT_CATCHUP_H
+#define RT_CATCHUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hub.h"
+#include "position.h"
+#include "protocol.h"
+
+struct catchups;				/* a worker's */
+struct worker;
+struct subscription;
+
+struct catchups *catchups_new(struct worker *worker);
+void		catchups_free(struct catchups *catchups);
+
+/* Takes a snapshot for a new subscription; order and limit are the message's. */
+void		catchup_snapshot(struct worker *worker, struct subscription *subscription,
+							 const struct message *message);
+
+/*
+ * Resumes a new subscription from a position (taken over). When history no longer reaches back it gets a
+ * gap, then a snapshot if the message wants one.
+ */
+void		catchup_resume(struct worker *worker, struct subscription *subscription,
+						   struct position *since, const struct message *message);
+
+/* A delivery of the live stream for a subscription that is catching up: held, skipped, or false: pass. */
+bool		catchup_takes(struct subscription *subscription, const struct delivery *delivery);
+
+/* The session's queue has room: feed more. */
+void		catchup_feed(struct worker *worker, struct subscription *subscription);
+
+/* Whether positions must wait for this subscription. */
+bool		catchup_withholds(const struct subscription *subscription);
+
+/* The stream has a new position: who has passed his join is live. */
+void		catchups_advance(struct worker *worker);
+
+/* The stream starts anew: everything under way is void; the subscriptions become live after a gap. */
+void		catchups_reset(struct worker *worker);
+
+/* The subscription ends. */
+void		catchup_drop(struct worker *worker, struct subscription *subscription);
+
+#endif

@@ -1,0 +1,957 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * hub.c
+ *	  See hub.h. Knows no sessions and no protocol but the form of a commit frame.
+ *
+ * The index: an entity (by feature and name) has its views without a filter (plain), those whose filter has
+ * no equality (scanned), and for each column that an equality names a hash from the value's key to views. A
+ * view stands under one equality of its filter, the one whose bucket is the smallest when it comes.
+ */
+#include "hub.h"
+
+#include <string.h>
+
+#include "memory.h"
+#include "protocol.h"
+#include "stats.h"
+
+struct views
+{
+	struct view **at;
+	unsigned	n;
+	unsigned	room;
+};
+
+/* The views that want one value of a column. */
+struct bucket
+{
+	UT_hash_handle hh;
+	struct views views;
+	size_t		len;
+	char		key[];
+};
+
+/* The equalities on one column, compared as one type. */
+struct column_index
+{
+	struct column_index *next;
+	char	   *column;			/* as inside a JSON string */
+	size_t		column_len;
+	enum filter_type type;
+	struct bucket *buckets;
+	unsigned	nviews;
+};
+
+struct entity
+{
+	UT_hash_handle hh;
+	struct views plain;
+	struct views scanned;
+	struct column_index *indexes;
+	size_t		len;
+	char		key[];			/* feature, zero, entity */
+};
+
+struct hub
+{
+	struct view *views;
+	struct entity *entities;
+	struct views wildcards;
+	hub_user_fn user_of;
+	uint64_t	stamp;
+	struct buffer key;			/* scratch */
+	struct buffer scratch;		/* keys of values */
+	struct row	data;
+	struct row	old;
+	struct row	image;			/* old image of an update */
+};
+
+/* An event for one user among what a view has. */
+struct addressed
+{
+	size_t		at;				/* of the event, in the text */
+	size_t		len;
+	size_t		user_at;		/* of the user's name, in the text */
+	size_t		user_len;
+	enum priority priority;
+};
+
+/* What the current transaction has for one view. */
+struct view_pending
+{
+	struct view_pending *next;	/* in the order of first touch, or in the pool */
+	struct view *view;
+	struct buffer text;			/* events for all, with commas */
+	struct buffer addressed_text;
+	struct addressed *addressed;
+	unsigned	naddressed;
+	unsigned	addressed_room;
+	unsigned	nevents;
+	unsigned	part;
+	enum priority priority;
+	const char *gap;
+};
+
+struct hub_stream
+{
+	struct hub *hub;
+	hub_deliver_fn deliver;
+	void	   *arg;
+	bool		is_replay;
+	bool		is_inside;
+	uint64_t	xid;
+	struct view_pending *first;
+	struct view_pending **last;
+	struct view_pending *pool;
+
+	/* The row change that derived events follow: its chunk, kept, and the event in it. */
+	struct chunk *row_chunk;
+	const struct event *row_event;
+};
+
+/* Appends a view to a vector. */
+static void
+views_add(struct views *list, struct view *view)
+{
+	if (list->n == list->room)
+	{
+		list->room = list->room ? list->room * 2 : 4;
+		list->at = memory_resize(list->at, sizeof(struct view *) * list->room);
+	}
+	list->at[list->n++] = view;
+}
+
+/* Removes a view from a vector; false when it is not there. */
+static bool
+views_remove(struct views *list, const struct view *view)
+{
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->at[i] == view)
+		{
+			list->at[i] = list->at[--list->n];
+			return true;
+		}
+	return false;
+}
+
+struct hub *
+hub_new(hub_user_fn user_of)
+{
+	struct hub *hub = memory_alloc_zeroed(sizeof(*hub));
+
+	hub->user_of = user_of;
+	return hub;
+}
+
+void
+hub_free(struct hub *hub)
+{
+	memory_free(hub->wildcards.at);
+	buffer_release(&hub->key);
+	buffer_release(&hub->scratch);
+	row_release(&hub->data);
+	row_release(&hub->old);
+	row_release(&hub->image);
+	memory_free(hub);
+}
+
+struct view *
+hub_find(struct hub *hub, const char *key)
+{
+	struct view *view;
+
+	HASH_FIND_STR(hub->views, key, view);
+	return view;
+}
+
+/* An entity's key, in the hub's scratch. */
+static struct slice
+entity_key(struct hub *hub, const char *feature, size_t feature_len, const char *entity,
+		   size_t entity_len)
+{
+	hub->key.len = 0;
+	buffer_put(&hub->key, feature, feature_len);
+	buffer_put(&hub->key, "", 1);
+	buffer_put(&hub->key, entity, entity_len);
+	return buffer_slice(&hub->key);
+}
+
+static struct entity *
+find_entity(struct hub *hub, struct slice key)
+{
+	struct entity *entity;
+
+	HASH_FIND(hh, hub->entities, key.at, key.len, entity);
+	return entity;
+}
+
+/* A view's entity. Its names are plain, an event's as inside JSON: they are the same or escaped alike. */
+static struct slice
+view_entity_key(struct hub *hub, const struct view *view)
+{
+	struct buffer json;
+	struct slice key;
+	size_t		len;
+
+	buffer_init(&json);
+	buffer_puts_json(&json, view->feature);
+	len = json.len;
+	buffer_puts_json(&json, view->entity_name);
+	key = entity_key(hub, json.at + 1, len - 2, json.at + len + 1, json.len - len - 2);
+	buffer_release(&json);
+	return key;
+}
+
+static struct bucket *
+find_bucket(struct column_index *index, struct slice key)
+{
+	struct bucket *bucket;
+
+	HASH_FIND(hh, index->buckets, key.at, key.len, bucket);
+	return bucket;
+}
+
+/* The index of a term's column; made when is_made. */
+static struct column_index *
+find_index(struct entity *entity, const struct filter_term *term, bool is_made)
+{
+	struct column_index *index = entity->indexes;
+
+	while (index != NULL && (index->type != term->type || index->column_len != term->column.len
+							 || memcmp(index->column, term->column.at, term->column.len) != 0))
+		index = index->next;
+	if (index == NULL && is_made)
+	{
+		index = memory_alloc_zeroed(sizeof(*index));
+		index->column = memory_copy_string(term->column.at, term->column.len);
+		index->column_len = term->column.len;
+		index->type = term->type;
+		index->next = entity->indexes;
+		entity->indexes = index;
+	}
+	return index;
+}
+
+/* How many views stand under a term's values already; the term with the fewest is indexed. */
+static unsigned
+term_crowd(struct entity *entity, const struct filter_term *term)
+{
+	struct column_index *index = find_index(entity, term, false);
+	unsigned	n = term->nkeys;
+
+	for (unsigned i = 0; i < term->nkeys && index != NULL; i++)
+	{
+		struct bucket *bucket = find_bucket(index, term->keys[i]);
+
+		n += bucket ? bucket->views.n : 0;
+	}
+	return n;
+}
+
+/* The equality of a filter that a view is to be found by; NULL when there is none. */
+static const struct filter_term *
+pick_term(struct entity *entity, const struct filter *filter)
+{
+	const struct filter_term *best = NULL;
+	unsigned	best_crowd = 0;
+
+	for (unsigned i = 0; i < filter->nterms; i++)
+	{
+		const struct filter_term *term = &filter->terms[i];
+		unsigned	crowd;
+
+		if (term->is_negated || (term->op != OPERATOR_EQ && term->op != OPERATOR_IN))
+			continue;
+		crowd = term_crowd(entity, term);
+		if (best == NULL || crowd < best_crowd)
+		{
+			best = term;
+			best_crowd = crowd;
+		}
+	}
+	return best;
+}
+
+void
+hub_add(struct hub *hub, struct view *view)
+{
+	struct slice key;
+	struct entity *entity;
+	const struct filter_term *term;
+	struct column_index *index;
+
+	HASH_ADD_KEYPTR(hh, hub->views, view->key, strlen(view->key), view);
+	stats_add(STAT_VIEWS, 1);
+	if (view->feature == NULL || view->entity_name == NULL)
+	{
+		views_add(&hub->wildcards, view);
+		return;
+	}
+	key = view_entity_key(hub, view);
+	entity = find_entity(hub, key);
+	if (entity == NULL)
+	{
+		entity = memory_alloc_zeroed(sizeof(*entity) + key.len);
+		memcpy(entity->key, key.at, key.len);
+		entity->len = key.len;
+		HASH_ADD(hh, hub->entities, key, entity->len, entity);
+	}
+	term = pick_term(entity, &view->filter);
+	if (term == NULL)
+	{
+		views_add(view->filter.nterms > 0 ? &entity->scanned : &entity->plain, view);
+		return;
+	}
+	view->indexed_by = (unsigned) (term - view->filter.terms) + 1;
+	index = find_index(entity, term, true);
+	index->nviews++;
+	for (unsigned i = 0; i < term->nkeys; i++)
+	{
+		struct bucket *bucket = find_bucket(index, term->keys[i]);
+
+		if (bucket == NULL)
+		{
+			bucket = memory_alloc_zeroed(sizeof(*bucket) + term->keys[i].len);
+			memcpy(bucket->key, term->keys[i].at, term->keys[i].len);
+			bucket->len = term->keys[i].len;
+			HASH_ADD(hh, index->buckets, key, bucket->len, bucket);
+		}
+		views_add(&bucket->views, view);
+	}
+}
+
+/* Takes a view out of its column's index. */
+static void
+remove_indexed(struct entity *entity, const struct view *view)
+{
+	const struct filter_term *term = &view->filter.terms[view->indexed_by - 1];
+	struct column_index *index = find_index(entity, term, false);
+
+	for (unsigned i = 0; i < term->nkeys; i++)
+	{
+		struct bucket *bucket = find_bucket(index, term->keys[i]);
+
+		if (bucket == NULL)
+			continue;			/* a value that "in" names twice */
+		while (views_remove(&bucket->views, view))
+			;
+		if (bucket->views.n == 0)
+		{
+			HASH_DEL(index->buckets, bucket);
+			memory_free(bucket->views.at);
+			memory_free(bucket);
+		}
+	}
+	if (--index->nviews == 0)
+	{
+		struct column_index **at = &entity->indexes;
+
+		while (*at != index)
+			at = &(*at)->next;
+		*at = index->next;
+		memory_free(index->column);
+		memory_free(index);
+	}
+}
+
+void
+hub_release(struct hub *hub, struct view *view)
+{
+	struct entity *entity;
+
+	if (view->subscriptions.n > 0 || view->unsettled > 0)
+		return;
+	HASH_DEL(hub->views, view);
+	stats_add(STAT_VIEWS, -1);
+	if (view->pending != NULL)
+		view->pending->view = NULL;
+	if (view->feature == NULL || view->entity_name == NULL)
+	{
+		views_remove(&hub->wildcards, view);
+		view_free(view);
+		return;
+	}
+	entity = find_entity(hub, view_entity_key(hub, view));
+	if (view->indexed_by > 0)
+		remove_indexed(entity, view);
+	else
+		views_remove(view->filter.nterms > 0 ? &entity->scanned : &entity->plain, view);
+	if (entity->plain.n == 0 && entity->scanned.n == 0 && entity->indexes == NULL)
+	{
+		HASH_DEL(hub->entities, entity);
+		memory_free(entity->plain.at);
+		memory_free(entity->scanned.at);
+		memory_free(entity);
+	}
+	view_free(view);
+}
+
+void
+hub_each_view(struct hub *hub, void (*fn) (void *arg, struct view *view), void *arg)
+{
+	struct view *view;
+	struct view *next;
+
+	HASH_ITER(hh, hub->views, view, next)
+		fn(arg, view);
+}
+
+unsigned
+hub_count_views(const struct hub *hub)
+{
+	return HASH_COUNT(hub->views);
+}
+
+struct hub_stream *
+hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_fn deliver, void *arg)
+{
+	struct hub_stream *stream = memory_alloc_zeroed(sizeof(*stream));
+
+	stream->hub = hub;
+	stream->is_replay = is_replay;
+	stream->deliver = deliver;
+	stream->arg = arg;
+	stream->last = &stream->first;
+	return stream;
+}
+
+/* Whom a view's frames go to in this stream. */
+static const struct subscriptions *
+targets(const struct hub_stream *stream, const struct view *view)
+{
+	return stream->is_replay ? &view->replayers : &view->subscriptions;
+}
+
+/* Gives a frame to all of a view. */
+static void
+deliver_to_all(struct hub_stream *stream, const struct view *view, const struct delivery *delivery)
+{
+	const struct subscriptions *list = targets(stream, view);
+
+	for (unsigned i = 0; i < list->n; i++)
+		stream->deliver(stream->arg, list->at[i], delivery);
+	if (delivery->frame != NULL)
+		stats_add(STAT_EVENTS_OUT, (int64_t) delivery->nevents * list->n);
+}
+
+/* A frame of events. */
+static struct frame *
+build_frame(struct hub_stream *stream, const struct view_pending *pending, struct slice events,
+			bool is_last)
+{
+	struct buffer head;
+	struct frame *frame;
+	char	   *to;
+
+	buffer_init(&head);
+	protocol_begin_commit(&head, pending->view->id, stream->xid, pending->part, is_last, false);
+	frame = frame_new_empty(head.len + events.len + 2);
+	to = frame_payload_at(frame);
+	memcpy(to, head.at, head.len);
+	if (events.len > 0)
+		memcpy(to + head.len, events.at, events.len);
+	memcpy(to + head.len + events.len, "]}", 2);
+	frame_finish(frame, FRAME_COMMIT, head.len + events.len + 2);
+	buffer_release(&head);
+	stats_add(STAT_FRAMES_BUILT, 1);
+	return frame;
+}
+
+/* Whether an addressed event is for a user, whose name stands escaped in the event. */
+static bool
+is_for(const struct addressed *addressed, const struct view_pending *pending, const char *user)
+{
+	const char *name = pending->addressed_text.at + addressed->user_at;
+	struct buffer json;
+	bool		is_same;
+
+	if (user == NULL)
+		return false;
+	buffer_init(&json);
+	buffer_puts_json(&json, user);
+	is_same = json.len - 2 == addressed->user_len
+		&& memcmp(json.at + 1, name, addressed->user_len) == 0;
+	buffer_release(&json);
+	return is_same;
+}
+
+/* The frame for one user: what is for all, and what is for him, in the order of the transaction. */
+static struct frame *
+build_for_user(struct hub_stream *stream, struct view_pending *pending, const char *user,
+			   bool is_last, struct delivery *delivery)
+{
+	struct buffer text;
+	struct frame *frame;
+
+	buffer_init(&text);
+	buffer_put_slice(&text, buffer_slice(&pending->text));
+	for (unsigned i = 0; i < pending->naddressed; i++)
+	{
+		const struct addressed *one = &pending->addressed[i];
+
+		if (!is_for(one, pending, user))
+			continue;
+		if (text.len > 0)
+			buffer_put(&text, ",", 1);
+		buffer_put(&text, pending->addressed_text.at + one->at, one->len);
+		delivery->nevents++;
+		if (one->priority > delivery->priority)
+			delivery->priority = one->priority;
+	}
+	frame = build_frame(stream, pending, buffer_slice(&text), is_last);
+	buffer_release(&text);
+	return frame;
+}
+
+/* Gives each subscription what is for all, with what is for its user alone. */
+static void
+deliver_addressed(struct hub_stream *stream, struct view_pending *pending, bool is_last,
+				  const struct delivery *common)
+{
+	const struct subscriptions *list = targets(stream, pending->view);
+
+	for (unsigned i = 0; i < list->n; i++)
+	{
+		const char *user = stream->hub->user_of(list->at[i]);
+		struct delivery delivery = *common;
+		bool		is_addressed = false;
+
+		for (unsigned k = 0; k < pending->naddressed && !is_addressed; k++)
+			is_addressed = is_for(&pending->addressed[k], pending, user);
+		if (is_addressed)
+			delivery.frame = build_for_user(stream, pending, user, is_last, &delivery);
+		if (delivery.frame == NULL)
+			continue;
+		stream->deliver(stream->arg, list->at[i], &delivery);
+		stats_add(STAT_EVENTS_OUT, delivery.nevents);
+		if (is_addressed)
+			frame_unref(delivery.frame);
+	}
+}
+
+/* Sends what was collected for a view as one part. */
+static void
+flush_part(struct hub_stream *stream, struct view_pending *pending, bool is_last)
+{
+	struct delivery delivery = {NULL, stream->xid, pending->priority, pending->nevents, NULL};
+
+	if (pending->nevents == 0 && pending->naddressed == 0)
+		return;
+	if (pending->nevents > 0)
+		delivery.frame = build_frame(stream, pending, buffer_slice(&pending->text), is_last);
+	if (pending->naddressed > 0)
+		deliver_addressed(stream, pending, is_last, &delivery);
+	else
+		deliver_to_all(stream, pending->view, &delivery);
+	if (delivery.frame != NULL)
+		frame_unref(delivery.frame);
+	pending->part++;
+	pending->nevents = 0;
+	pending->naddressed = 0;
+	pending->text.len = 0;
+	pending->addressed_text.len = 0;
+}
+
+/* Returns what was collected to the pool. */
+static void
+recycle(struct hub_stream *stream, struct view_pending *pending)
+{
+	if (pending->view != NULL)
+		pending->view->pending = NULL;
+	if (pending->text.room > PROTOCOL_PART_MAX)
+		buffer_release(&pending->text);
+	pending->next = stream->pool;
+	stream->pool = pending;
+}
+
+/* The transaction is complete: everything goes out, in the order in which the views were touched. */
+static void
+end_transaction(struct hub_stream *stream)
+{
+	struct view_pending *pending = stream->first;
+
+	while (pending != NULL)
+	{
+		struct view_pending *next = pending->next;
+
+		if (pending->view != NULL)
+		{
+			flush_part(stream, pending, true);
+			if (pending->gap != NULL)
+			{
+				struct delivery delivery = {NULL, stream->xid, pending->priority, 0, pending->gap};
+
+				deliver_to_all(stream, pending->view, &delivery);
+			}
+		}
+		recycle(stream, pending);
+		pending = next;
+	}
+	stream->first = NULL;
+	stream->last = &stream->first;
+	stream->is_inside = false;
+}
+
+/* Where a view's events of this transaction are collected. */
+static struct view_pending *
+pending_of(struct hub_stream *stream, struct view *view)
+{
+	struct view_pending *pending = view->pending;
+
+	if (pending != NULL)
+		return pending;
+	pending = stream->pool;
+	if (pending != NULL)
+		stream->pool = pending->next;
+	else
+		pending = memory_alloc_zeroed(sizeof(*pending));
+	pending->next = NULL;
+	pending->view = view;
+	pending->text.len = 0;
+	pending->addressed_text.len = 0;
+	pending->naddressed = 0;
+	pending->nevents = 0;
+	pending->part = 0;
+	pending->priority = PRIORITY_LOW;
+	pending->gap = NULL;
+	view->pending = pending;
+	*stream->last = pending;
+	stream->last = &pending->next;
+	return pending;
+}
+
+/* Adds a gap to what a view gets of this transaction. */
+static void
+add_gap(struct hub_stream *stream, struct view *view, const char *reason)
+{
+	if (targets(stream, view)->n > 0)
+		pending_of(stream, view)->gap = reason;
+}
+
+/* Adds an event for one user. */
+static void
+add_addressed(struct view_pending *pending, const struct event *event, enum edge edge, bool has_row)
+{
+	struct addressed *one;
+
+	if (pending->naddressed == pending->addressed_room)
+	{
+		pending->addressed_room = pending->addressed_room ? pending->addressed_room * 2 : 4;
+		pending->addressed = memory_resize(pending->addressed,
+										   sizeof(struct addressed) * pending->addressed_room);
+	}
+	one = &pending->addressed[pending->naddressed++];
+	one->at = pending->addressed_text.len;
+	view_write_event(pending->view, event, edge, has_row, false, &pending->addressed_text);
+	one->len = pending->addressed_text.len - one->at;
+	one->user_at = pending->addressed_text.len;
+	one->user_len = event->to_user.len;
+	one->priority = event->priority;
+	buffer_put_slice(&pending->addressed_text, event->to_user);
+}
+
+/* Adds an event to what a view gets of this transaction. */
+static void
+add_event(struct hub_stream *stream, struct view *view, const struct event *event, enum edge edge,
+		  bool has_row)
+{
+	struct view_pending *pending;
+	bool		is_without_keys = event->kind == EVENT_BULK_SUMMARY && view->filter.nterms > 0;
+
+	if (targets(stream, view)->n == 0)
+		return;
+	pending = pending_of(stream, view);
+	if (event->to_user.at != NULL)
+	{
+		add_addressed(pending, event, edge, has_row);
+		return;
+	}
+	if (pending->nevents > 0 && pending->text.len + event->text.len > PROTOCOL_PART_MAX)
+		flush_part(stream, pending, false);
+	if (pending->nevents > 0)
+		buffer_put(&pending->text, ",", 1);
+	view_write_event(view, event, edge, has_row, is_without_keys, &pending->text);
+	pending->nevents++;
+	if (event->priority > pending->priority)
+		pending->priority = event->priority;
+	if (is_without_keys)
+		pending->gap = "bulk";
+}
+
+/* What is known of an event while its views are looked for. */
+struct matching
+{
+	struct hub_stream *stream;
+	const struct event *event;
+	const struct row *new_row;
+	const struct row *old_row;
+	bool		is_derived;
+	bool		has_row;
+};
+
+/* An event and one view. */
+static void
+match_view(const struct matching *m, struct view *view)
+{
+	struct hub *hub = m->stream->hub;
+	enum edge	edge;
+
+	if (view->stamp == hub->stamp)
+		return;					/* found by the old and by the new value */
+	view->stamp = hub->stamp;
+	edge = view_edge(view, m->event, m->is_derived, m->new_row, m->old_row, &hub->scratch);
+	if (edge == EDGE_OMITTED)
+		add_gap(m->stream, view, "omitted");
+	else if (edge != EDGE_NONE)
+		add_event(m->stream, view, m->event, edge, m->has_row);
+}
+
+static void
+match_views(const struct matching *m, const struct views *list)
+{
+	for (unsigned i = 0; i < list->n; i++)
+		match_view(m, list->at[i]);
+}
+
+/* The views that want a row's value of an indexed column; all of them when the value was left out. */
+static void
+match_index(const struct matching *m, struct column_index *index, const struct row *row)
+{
+	struct slice column = {index->column, index->column_len};
+	const struct slice *value = row_find(row, column);
+	struct bucket *bucket;
+	struct bucket *next;
+
+	if (value == NULL)
+	{
+		if (m->event->kind != EVENT_OTHER)
+			HASH_ITER(hh, index->buckets, bucket, next)
+				match_views(m, &bucket->views);
+		return;
+	}
+	if (jsonscan_kind(*value) == JSON_KIND_NULL)
+		return;
+	bucket = find_bucket(index, filter_value_key(index->type, *value, &m->stream->hub->scratch));
+	if (bucket != NULL)
+		match_views(m, &bucket->views);
+}
+
+/* Every view of an entity, whatever its filter. */
+static void
+match_all(const struct matching *m, struct entity *entity)
+{
+	struct column_index *index;
+	struct bucket *bucket;
+	struct bucket *next;
+
+	match_views(m, &entity->scanned);
+	for (index = entity->indexes; index != NULL; index = index->next)
+		HASH_ITER(hh, index->buckets, bucket, next)
+			match_views(m, &bucket->views);
+}
+
+/* Calls match_view() for wildcard views whose role may read the entity. */
+static void
+match_wildcards(const struct matching *m)
+{
+	const struct views *list = &m->stream->hub->wildcards;
+	const struct event *event = m->event;
+
+	for (unsigned i = 0; i < list->n; i++)
+	{
+		struct view *view = list->at[i];
+		const struct entity_access *access;
+
+		if ((view->feature != NULL && !slice_equals(event->feature, view->feature))
+			|| (view->entity_name != NULL && !slice_equals(event->entity, view->entity_name)))
+			continue;
+		access = role_access_find(view->role, event->feature, event->entity);
+		if (access == NULL || !access->can_read || access->has_policies)
+			continue;
+		view_set_scope(view, access);
+		match_view(m, view);
+	}
+}
+
+/* Whether an event follows from the row change before it: same row, and its data if it has any. */
+static bool
+is_derived(const struct hub_stream *stream, const struct event *event)
+{
+	const struct event *row = stream->row_event;
+
+	if (row == NULL || (event->kind != EVENT_STATUS_CHANGED && event->kind != EVENT_OTHER))
+		return false;
+	return slice_is_same(row->entity, event->entity) && slice_is_same(row->feature, event->feature)
+		&& slice_is_same(row->id, event->id)
+		&& (event->kind == EVENT_STATUS_CHANGED || slice_is_same(row->data, event->data));
+}
+
+/* Remembers a row change for the events that follow from it. */
+static void
+remember_row(struct hub_stream *stream, struct chunk *chunk, const struct event *event)
+{
+	stream->row_event = event;
+	if (stream->row_chunk != chunk)
+	{
+		if (stream->row_chunk != NULL)
+			chunk_unref(stream->row_chunk);
+		stream->row_chunk = chunk_ref(chunk);
+	}
+}
+
+/* Reads the images that filters look at. */
+static void
+read_images(struct matching *m)
+{
+	struct hub *hub = m->stream->hub;
+	const struct event *event = m->is_derived ? m->stream->row_event : m->event;
+
+	if (!row_read(&hub->data, event->data))
+		return;
+	switch (m->event->kind)
+	{
+		case EVENT_DELETED:
+			m->old_row = &hub->data;
+			break;
+		case EVENT_UPDATED:
+			m->new_row = &hub->data;
+			row_copy(&hub->image, &hub->data);
+			if (row_read(&hub->old, event->old))
+				row_overlay(&hub->image, &hub->old);
+			m->old_row = &hub->image;
+			break;
+		default:
+			m->new_row = &hub->data;
+			break;
+	}
+}
+
+/* Tells the views of an entity, or all of them, of a gap. */
+static void
+match_gap(struct hub_stream *stream, const struct event *event, struct entity *entity,
+		  const char *reason)
+{
+	struct view *view;
+	struct view *next;
+
+	HASH_ITER(hh, stream->hub->views, view, next)
+	{
+		bool		is_of_entity = entity == NULL && event->kind == EVENT_GAP;
+
+		if (!is_of_entity)
+			is_of_entity = (view->feature == NULL || slice_equals(event->feature, view->feature))
+				&& (view->entity_name == NULL || slice_equals(event->entity, view->entity_name));
+		if (is_of_entity)
+			add_gap(stream, view, reason);
+	}
+}
+
+/* Finds the views of an event. */
+static void
+match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *event)
+{
+	struct hub *hub = stream->hub;
+	struct matching m = {stream, event, NULL, NULL, is_derived(stream, event), false};
+	struct entity *entity;
+
+	hub->stamp++;
+	entity = find_entity(hub, entity_key(hub, event->feature.at, event->feature.len,
+										 event->entity.at, event->entity.len));
+	if (event->kind == EVENT_GAP || event->kind == EVENT_RESYNC)
+	{
+		match_gap(stream, event, entity, event->kind == EVENT_GAP ? "error" : "resync");
+		return;
+	}
+	m.has_row = m.is_derived || event_has_image(event, EVENT_IMAGE_NEW)
+		|| event_has_image(event, EVENT_IMAGE_OLD);
+	if (event_has_image(event, EVENT_IMAGE_NEW))
+		remember_row(stream, chunk, event);
+	else if (event->kind == EVENT_DELETED)
+		stream->row_event = NULL;
+	if (hub->wildcards.n > 0)
+		match_wildcards(&m);
+	if (entity == NULL)
+		return;
+	match_views(&m, &entity->plain);
+	if (entity->scanned.n == 0 && entity->indexes == NULL)
+		return;
+	if (event->kind == EVENT_TRUNCATED || event->kind == EVENT_BULK_SUMMARY)
+	{
+		match_all(&m, entity);
+		return;
+	}
+	read_images(&m);
+	match_views(&m, &entity->scanned);
+	for (struct column_index *index = entity->indexes; index != NULL; index = index->next)
+	{
+		if (m.new_row != NULL)
+			match_index(&m, index, m.new_row);
+		if (m.old_row != NULL)
+			match_index(&m, index, m.old_row);
+	}
+}
+
+void
+hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
+{
+	static const struct event broken = {.kind = EVENT_GAP};
+
+	stream->xid = chunk->xid;
+	stream->is_inside = true;
+	if (chunk->is_broken)
+		match_gap(stream, &broken, NULL, "error");
+	for (unsigned i = 0; i < chunk->nevents; i++)
+		match_event(stream, chunk, &chunk->events[i]);
+	if (chunk->is_last)
+	{
+		end_transaction(stream);
+		stream->row_event = NULL;
+		if (stream->row_chunk != NULL)
+			chunk_unref(stream->row_chunk);
+		stream->row_chunk = NULL;
+	}
+}
+
+bool
+hub_stream_is_inside(const struct hub_stream *stream)
+{
+	return stream->is_inside;
+}
+
+void
+hub_stream_reset(struct hub_stream *stream)
+{
+	while (stream->first != NULL)
+	{
+		struct view_pending *next = stream->first->next;
+
+		recycle(stream, stream->first);
+		stream->first = next;
+	}
+	stream->last = &stream->first;
+	stream->is_inside = false;
+	stream->row_event = NULL;
+	if (stream->row_chunk != NULL)
+		chunk_unref(stream->row_chunk);
+	stream->row_chunk = NULL;
+}
+
+void
+hub_stream_free(struct hub_stream *stream)
+{
+	if (stream == NULL)
+		return;
+	hub_stream_reset(stream);
+	while (stream->pool != NULL)
+	{
+		struct view_pending *next = stream->pool->next;
+
+		buffer_release(&stream->pool->text);
+		buffer_release(&stream->pool->addressed_text);
+		memory_free(stream->pool->addressed);
+		memory_free(stream->pool);
+		stream->pool = next;
+	}
+	memory_free(stream);
+}

@@ -1,0 +1,27 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * subscription.h
+ *	  One session's share of a view.
+ */
+#ifndef RT_SUBSCRIPTION_H
+#define RT_SUBSCRIPTION_H
+
+#include "outqueue.h"
+#include "view.h"
+
+struct session;
+struct catchup;
+
+struct subscription
+{
+	struct outqueue_owner owner;	/* in the session's queue */
+	struct subscription *next;		/* of the session */
+	struct session *session;
+	struct view *view;
+	unsigned	index;				/* in view->subscriptions */
+	struct catchup *catchup;		/* NULL: the subscription follows the live stream */
+	const char *gap;				/* too slow: nothing more until this gap has been told; static */
+};
+
+#endif

@@ -1,0 +1,546 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * view.c
+ *	  See view.h.
+ */
+#include "view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+
+static int
+compare_strings(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Sorted copies of names, without doubles. */
+static char **
+copy_names(const char *const *names, unsigned n, unsigned *n_out)
+{
+	char	  **copy = n ? memory_alloc(sizeof(char *) * n) : NULL;
+	unsigned	to = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		copy[i] = memory_copy_string(names[i], strlen(names[i]));
+	if (n > 1)
+		qsort(copy, n, sizeof(char *), compare_strings);
+	for (unsigned i = 0; i < n; i++)
+	{
+		if (to > 0 && strcmp(copy[i], copy[to - 1]) == 0)
+			memory_free(copy[i]);
+		else
+			copy[to++] = copy[i];
+	}
+	*n_out = to;
+	return copy;
+}
+
+static void
+free_names(char **names, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		memory_free(names[i]);
+	memory_free(names);
+}
+
+/* Adds names to a key, sorted. */
+static void
+add_names(struct buffer *key, const char *const *names, unsigned n)
+{
+	unsigned	count;
+	char	  **sorted = copy_names(names, n, &count);
+
+	buffer_puts(key, "[");
+	for (unsigned i = 0; i < count; i++)
+		buffer_puts_json(key, sorted[i]);
+	buffer_puts(key, "]");
+	free_names(sorted, count);
+}
+
+char *
+view_request_key(const struct view_request *request)
+{
+	struct buffer key;
+
+	buffer_init(&key);
+	buffer_puts_json(&key, request->role->role);
+	buffer_puts_json(&key, request->feature);
+	buffer_puts_json(&key, request->entity_name);
+	add_names(&key, request->actions, request->nactions);
+	add_names(&key, request->columns, request->ncolumns);
+	buffer_puts(&key, request->filter_text);
+	return buffer_take(&key);
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein) of a key: ids are equal for equal views, and unguessable. */
+static uint64_t
+siphash(const char *text, size_t len, const unsigned char *k)
+{
+#define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
+#define ROUND \
+	(v0 += v1, v1 = ROTL(v1, 13), v1 ^= v0, v0 = ROTL(v0, 32), v2 += v3, v3 = ROTL(v3, 16), \
+	 v3 ^= v2, v0 += v3, v3 = ROTL(v3, 21), v3 ^= v0, v2 += v1, v1 = ROTL(v1, 17), v1 ^= v2, \
+	 v2 = ROTL(v2, 32))
+	uint64_t	k0;
+	uint64_t	k1;
+	uint64_t	v0;
+	uint64_t	v1;
+	uint64_t	v2;
+	uint64_t	v3;
+	uint64_t	m;
+	size_t		i;
+
+	memcpy(&k0, k, 8);
+	memcpy(&k1, k + 8, 8);
+	v0 = k0 ^ 0x736f6d6570736575ULL;
+	v1 = k1 ^ 0x646f72616e646f6dULL;
+	v2 = k0 ^ 0x6c7967656e657261ULL;
+	v3 = k1 ^ 0x7465646279746573ULL;
+	for (i = 0; i + 8 <= len; i += 8)
+	{
+		memcpy(&m, text + i, 8);
+		v3 ^= m;
+		ROUND;
+		ROUND;
+		v0 ^= m;
+	}
+	m = (uint64_t) len << 56;
+	for (size_t j = 0; i + j < len; j++)
+		m |= (uint64_t) (unsigned char) text[i + j] << (8 * j);
+	v3 ^= m;
+	ROUND;
+	ROUND;
+	v0 ^= m;
+	v2 ^= 0xff;
+	ROUND;
+	ROUND;
+	ROUND;
+	ROUND;
+	return v0 ^ v1 ^ v2 ^ v3;
+#undef ROUND
+#undef ROTL
+}
+
+/* The columns that are shown, when not all are. */
+static void
+work_out_columns(struct view *view)
+{
+	const struct entity_access *entity = view->entity;
+
+	memory_free(view->visible);
+	view->visible = NULL;
+	view->nvisible = 0;
+	view->is_projected = entity != NULL && entity->is_table
+		&& (view->ncolumns > 0 || !entity->is_all_readable);
+	if (!view->is_projected)
+		return;
+	view->visible = memory_alloc(sizeof(struct slice) * entity->ncolumns);
+	for (unsigned i = 0; i < entity->ncolumns; i++)
+	{
+		const struct access_column *column = &entity->columns[i];
+		bool		is_wanted = view->ncolumns == 0;
+
+		for (unsigned c = 0; c < view->ncolumns && !is_wanted; c++)
+			is_wanted = strcmp(view->columns[c], column->name) == 0;
+		for (unsigned k = 0; k < entity->nkey && !is_wanted; k++)
+			is_wanted = entity->key[k] == i;
+		if (is_wanted && column->is_readable)
+			view->visible[view->nvisible++] = column->json_name;
+	}
+}
+
+struct view *
+view_new(const struct view_request *request, char *key, const unsigned char *id_key)
+{
+	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	struct view *view = memory_alloc_zeroed(sizeof(*view));
+	uint64_t	hash = siphash(key, strlen(key), id_key);
+
+	view->key = key;
+	for (int i = 0; i < 13; i++, hash >>= 5)
+		view->id[i] = digits[hash & 31];
+	view->role = role_access_ref(request->role);
+	view->entity = request->entity;
+	view->feature = request->feature ? memory_copy_string(request->feature, strlen(request->feature)) : NULL;
+	view->entity_name = request->entity_name
+		? memory_copy_string(request->entity_name, strlen(request->entity_name)) : NULL;
+	view->actions = copy_names(request->actions, request->nactions, &view->nactions);
+	view->columns = copy_names(request->columns, request->ncolumns, &view->ncolumns);
+	view->filter = request->filter;
+	work_out_columns(view);
+	return view;
+}
+
+void
+view_free(struct view *view)
+{
+	filter_release(&view->filter);
+	free_names(view->actions, view->nactions);
+	free_names(view->columns, view->ncolumns);
+	memory_free(view->visible);
+	memory_free(view->subscriptions.at);
+	memory_free(view->replayers.at);
+	memory_free(view->feature);
+	memory_free(view->entity_name);
+	memory_free(view->key);
+	role_access_unref(view->role);
+	memory_free(view);
+}
+
+void
+view_set_access(struct view *view, struct role_access *role, const struct entity_access *entity)
+{
+	role_access_ref(role);
+	role_access_unref(view->role);
+	view->role = role;
+	view->entity = entity;
+	work_out_columns(view);
+}
+
+void
+view_set_scope(struct view *view, const struct entity_access *entity)
+{
+	if (view->entity == entity)
+		return;
+	view->entity = entity;
+	if (view->is_projected || (entity != NULL && !entity->is_all_readable))
+		work_out_columns(view);
+}
+
+bool
+view_wants(const struct view *view, struct slice action)
+{
+	if (view->nactions == 0)
+		return true;
+	for (unsigned i = 0; i < view->nactions; i++)
+		if (slice_equals(action, view->actions[i]))
+			return true;
+	return false;
+}
+
+bool
+view_wants_name(const struct view *view, const char *action)
+{
+	struct slice slice = {action, strlen(action)};
+
+	return view_wants(view, slice);
+}
+
+bool
+view_shows(const struct view *view, struct slice column)
+{
+	if (!view->is_projected)
+		return true;
+	for (unsigned i = 0; i < view->nvisible; i++)
+		if (slice_is_same(view->visible[i], column))
+			return true;
+	return false;
+}
+
+/* Whether an update changed a column that is shown. */
+static bool
+is_visible_change(const struct view *view, const struct event *event)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice value;
+
+	if (!view->is_projected || jsonscan_open(&scan, event->old, '{') < 0)
+		return true;
+	while (jsonscan_next(&scan, &name, &value) > 0)
+		if (view_shows(view, name))
+			return true;
+	return false;
+}
+
+/* The edge of an update whose old and new images match or do not. */
+static enum edge
+update_edge(const struct view *view, const struct event *event, bool was_in, bool is_in)
+{
+	bool		wants_updated = view_wants_name(view, "updated");
+
+	if (was_in && is_in)
+		return wants_updated && is_visible_change(view, event) ? EDGE_SAME : EDGE_NONE;
+	if (is_in)
+		return wants_updated || view_wants_name(view, "entered") ? EDGE_ENTERED : EDGE_NONE;
+	if (was_in)
+		return wants_updated || view_wants_name(view, "left") ? EDGE_LEFT : EDGE_NONE;
+	return EDGE_NONE;
+}
+
+/* Whether status_changed may be told: its data has the status in words. */
+static bool
+shows_status(const struct view *view)
+{
+	const struct access_column *column;
+
+	if (!view->is_projected || view->entity == NULL || view->entity->status_column == NULL)
+		return !view->is_projected;
+	column = entity_access_column(view->entity, view->entity->status_column);
+	return column != NULL && view_shows(view, column->json_name);
+}
+
+enum edge
+view_edge(const struct view *view, const struct event *event, bool is_derived,
+		  const struct row *new_row, const struct row *old_row, struct buffer *scratch)
+{
+	enum filter_result is_in = FILTER_YES;
+	enum filter_result was_in = FILTER_YES;
+
+	if (view->filter.nterms > 0 && event->kind != EVENT_TRUNCATED
+		&& event->kind != EVENT_BULK_SUMMARY)
+	{
+		is_in = new_row ? filter_match(&view->filter, new_row, scratch) : FILTER_NO;
+		was_in = old_row ? filter_match(&view->filter, old_row, scratch) : FILTER_NO;
+	}
+	switch (event->kind)
+	{
+		case EVENT_UPDATED:
+			if (is_in == FILTER_OMITTED || was_in == FILTER_OMITTED)
+				return EDGE_OMITTED;
+			return update_edge(view, event, was_in == FILTER_YES, is_in == FILTER_YES);
+		case EVENT_DELETED:
+			if (was_in == FILTER_OMITTED)
+				return EDGE_OMITTED;
+			return was_in == FILTER_YES && view_wants(view, event->action) ? EDGE_SAME : EDGE_NONE;
+		case EVENT_CREATED:
+			if (is_in == FILTER_OMITTED)
+				return EDGE_OMITTED;
+			break;
+		case EVENT_STATUS_CHANGED:
+			if (!shows_status(view))
+				return EDGE_NONE;
+			break;
+		default:
+			break;
+	}
+	/* A custom event whose data lacks a column that the filter names is not for the view. */
+	if (is_in == FILTER_OMITTED)
+		return is_derived ? EDGE_OMITTED : EDGE_NONE;
+	return is_in == FILTER_YES && view_wants(view, event->action) ? EDGE_SAME : EDGE_NONE;
+}
+
+/* Appends an object's members that are shown. */
+static void
+write_visible(const struct view *view, struct slice object, struct buffer *out)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice value;
+	bool		is_first = true;
+
+	if (jsonscan_open(&scan, object, '{') < 0)
+	{
+		buffer_puts(out, "null");
+		return;
+	}
+	buffer_puts(out, "{");
+	while (jsonscan_next(&scan, &name, &value) > 0)
+	{
+		if (!view_shows(view, name))
+			continue;
+		buffer_puts(out, is_first ? "\"" : ",\"");
+		buffer_put_slice(out, name);
+		buffer_puts(out, "\":");
+		buffer_put_slice(out, value);
+		is_first = false;
+	}
+	buffer_puts(out, "}");
+}
+
+/* Appends the names of a list that are shown; nothing when none is. */
+static void
+write_omitted(const struct view *view, struct slice list, struct buffer *out)
+{
+	struct jsonscan scan;
+	struct slice none;
+	struct slice name;
+	bool		is_first = true;
+
+	if (jsonscan_open(&scan, list, '[') < 0)
+		return;
+	while (jsonscan_next(&scan, &none, &name) > 0)
+	{
+		if (jsonscan_kind(name) != JSON_KIND_STRING || !view_shows(view, jsonscan_inside(name)))
+			continue;
+		buffer_puts(out, is_first ? ",\"omitted\":[" : ",");
+		buffer_put_slice(out, name);
+		is_first = false;
+	}
+	if (!is_first)
+		buffer_puts(out, "]");
+}
+
+/* Appends meta; the columns that it names are left out where they are not shown. */
+static void
+write_meta(const struct view *view, struct slice meta, bool is_left, struct buffer *out)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice value;
+	struct slice omitted = {NULL, 0};
+	bool		is_first = true;
+
+	if (jsonscan_open(&scan, meta, '{') < 0)
+	{
+		buffer_puts(out, "{}");
+		return;
+	}
+	buffer_puts(out, "{");
+	while (jsonscan_next(&scan, &name, &value) > 0)
+	{
+		if (slice_equals(name, "omitted"))
+		{
+			omitted = value;
+			continue;
+		}
+		buffer_puts(out, is_first ? "\"" : ",\"");
+		buffer_put_slice(out, name);
+		buffer_puts(out, "\":");
+		buffer_put_slice(out, value);
+		is_first = false;
+	}
+	if (omitted.len > 0 && !is_left)
+		write_omitted(view, omitted, out);
+	buffer_puts(out, "}");
+}
+
+/* Appends a bulk summary's data without the keys. */
+static void
+write_without_keys(struct slice data, struct buffer *out)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice value;
+	bool		is_first = true;
+
+	buffer_puts(out, "{");
+	if (jsonscan_open(&scan, data, '{') == RT_OK)
+		while (jsonscan_next(&scan, &name, &value) > 0)
+		{
+			if (slice_equals(name, "keys"))
+				continue;
+			buffer_puts(out, is_first ? "\"" : ",\"");
+			buffer_put_slice(out, name);
+			buffer_puts(out, "\":");
+			buffer_put_slice(out, value);
+			is_first = false;
+		}
+	buffer_puts(out, "}");
+}
+
+void
+view_write_event(const struct view *view, const struct event *event, enum edge edge,
+				 bool has_row, bool is_without_keys, struct buffer *out)
+{
+	struct slice action = event->action;
+
+	if (edge == EDGE_SAME && !is_without_keys && (!view->is_projected || !has_row))
+	{
+		buffer_put_slice(out, event->text);
+		return;
+	}
+	if (edge == EDGE_ENTERED || edge == EDGE_LEFT)
+	{
+		action.at = edge == EDGE_ENTERED ? "entered" : "left";
+		action.len = strlen(action.at);
+	}
+	buffer_puts(out, "{\"event\":\"");
+	buffer_put_slice(out, event->feature);
+	buffer_puts(out, ".");
+	buffer_put_slice(out, event->entity);
+	buffer_puts(out, ".");
+	buffer_put_slice(out, action);
+	buffer_puts(out, "\",\"feature\":\"");
+	buffer_put_slice(out, event->feature);
+	buffer_puts(out, "\",\"entity\":\"");
+	buffer_put_slice(out, event->entity);
+	buffer_puts(out, "\",\"action\":\"");
+	buffer_put_slice(out, action);
+	buffer_puts(out, "\",\"id\":");
+	if (event->id.len > 0)
+		buffer_put_slice(out, event->id);
+	else
+		buffer_puts(out, "null");
+	if (edge != EDGE_LEFT && event->data.len > 0)
+	{
+		buffer_puts(out, ",\"data\":");
+		if (is_without_keys)
+			write_without_keys(event->data, out);
+		else if (view->is_projected && has_row)
+			write_visible(view, event->data, out);
+		else
+			buffer_put_slice(out, event->data);
+	}
+	if (edge == EDGE_SAME && event->old.len > 0)
+	{
+		buffer_puts(out, ",\"old\":");
+		if (view->is_projected)
+			write_visible(view, event->old, out);
+		else
+			buffer_put_slice(out, event->old);
+	}
+	buffer_puts(out, ",\"meta\":");
+	write_meta(view, event->meta, edge == EDGE_LEFT, out);
+	buffer_puts(out, "}");
+}
+
+/* Appends a key column's value as text: an event's id is text whatever the type. */
+static void
+write_key_value(struct slice value, struct buffer *out)
+{
+	if (jsonscan_kind(value) == JSON_KIND_NUMBER || jsonscan_kind(value) == JSON_KIND_BOOL)
+	{
+		buffer_puts(out, "\"");
+		buffer_put_slice(out, value);
+		buffer_puts(out, "\"");
+	}
+	else
+		buffer_put_slice(out, value);
+}
+
+void
+view_write_row(const struct entity_access *entity, const struct row *row, struct slice data,
+			   struct buffer *out)
+{
+	buffer_puts(out, entity->nkey == 1 ? "{\"id\":" : "{\"id\":{");
+	for (unsigned k = 0; k < entity->nkey; k++)
+	{
+		const struct access_column *column = &entity->columns[entity->key[k]];
+		const struct slice *value = row_find(row, column->json_name);
+		struct slice null = {"null", 4};
+
+		if (entity->nkey > 1)
+		{
+			buffer_puts(out, k ? ",\"" : "\"");
+			buffer_put_slice(out, column->json_name);
+			buffer_puts(out, "\":");
+		}
+		write_key_value(value ? *value : null, out);
+	}
+	buffer_puts(out, entity->nkey == 1 ? ",\"data\":" : "},\"data\":");
+	buffer_put_slice(out, data);
+	buffer_puts(out, "}");
+}
+
+void
+subscriptions_add(struct subscriptions *list, struct subscription *subscription)
+{
+	if (list->n == list->room)
+	{
+		list->room = list->room ? list->room * 2 : 4;
+		list->at = memory_resize(list->at, sizeof(struct subscription *) * list->room);
+	}
+	list->at[list->n++] = subscription;
+}
+
+void
+subscriptions_remove_at(struct subscriptions *list, unsigned i)
+{
+	list->at[i] = list->at[--list->n];
+}

@@ -1,0 +1,462 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * worker.c
+ *	  See worker.h.
+ */
+#include "worker.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "memory.h"
+#include "protocol.h"
+#include "server.h"
+#include "session_state.h"
+#include "stats.h"
+
+#define TICK_MS 1000
+#define SYNC_MS 50				/* how often the source is asked while a sync waits */
+
+void
+worker_touch(struct worker *worker, struct session *session)
+{
+	if (session->dirty_at > 0)
+		return;
+	if (worker->ndirty == worker->dirty_room)
+	{
+		worker->dirty_room = worker->dirty_room ? worker->dirty_room * 2 : 64;
+		worker->dirty = memory_resize(worker->dirty, sizeof(struct session *) * worker->dirty_room);
+	}
+	worker->dirty[worker->ndirty++] = session;
+	session->dirty_at = worker->ndirty;
+	if (!worker->is_flushing && !loop_timer_is_active(worker->flush))
+		loop_timer_start(worker->flush, 0);
+}
+
+void
+worker_forget(struct worker *worker, struct session *session)
+{
+	if (session->dirty_at > 0)
+		worker->dirty[session->dirty_at - 1] = NULL;
+	session->dirty_at = 0;
+}
+
+void
+worker_flush(struct worker *worker)
+{
+	worker->is_flushing = true;
+	for (unsigned i = 0; i < worker->ndirty; i++)
+	{
+		struct session *session = worker->dirty[i];
+
+		if (session == NULL)
+			continue;
+		session->dirty_at = 0;
+		peer_flush(session->peer);
+	}
+	worker->ndirty = 0;
+	worker->is_flushing = false;
+}
+
+static void
+flush_soon(void *arg)
+{
+	worker_flush(arg);
+}
+
+/* Drops the oldest reads from the cache until it fits. */
+static void
+trim_cache(struct worker *worker)
+{
+	while (worker->cache_count > 0 && worker->cache_bytes > worker->options->history_cache)
+	{
+		bool		is_end = false;
+
+		while (worker->cache_count > 0 && !is_end)
+		{
+			struct batch *batch = worker->cache[worker->cache_head];
+
+			is_end = batch->is_end;
+			worker->cache_head = (worker->cache_head + 1) & (worker->cache_room - 1);
+			worker->cache_count--;
+			worker->cache_bytes -= batch_memory(batch);
+			if (is_end)
+			{
+				batch_unref(worker->cache_base);
+				worker->cache_base = batch;
+			}
+			else
+				batch_unref(batch);
+		}
+	}
+}
+
+/* Keeps a batch for those who come back. A batch without transactions only moves the position. */
+static void
+add_to_cache(struct worker *worker, struct batch *batch)
+{
+	if (worker->cache_base == NULL)
+		return;					/* filled from the first complete read on */
+	if (batch->nchunks == 0 && worker->cache_count == 0)
+	{
+		batch_unref(worker->cache_base);
+		worker->cache_base = batch_ref(batch);
+		return;
+	}
+	if (worker->cache_count == worker->cache_room)
+	{
+		unsigned	room = worker->cache_room ? worker->cache_room * 2 : 64;
+		struct batch **ring = memory_alloc(sizeof(struct batch *) * room);
+
+		for (unsigned i = 0; i < worker->cache_count; i++)
+			ring[i] = worker->cache[(worker->cache_head + i) & (worker->cache_room - 1)];
+		memory_free(worker->cache);
+		worker->cache = ring;
+		worker->cache_room = room;
+		worker->cache_head = 0;
+	}
+	worker->cache[(worker->cache_head + worker->cache_count++) & (worker->cache_room - 1)]
+		= batch_ref(batch);
+	worker->cache_bytes += batch_memory(batch);
+	trim_cache(worker);
+}
+
+static void
+clear_cache(struct worker *worker)
+{
+	for (unsigned i = 0; i < worker->cache_count; i++)
+		batch_unref(worker->cache[(worker->cache_head + i) & (worker->cache_room - 1)]);
+	worker->cache_count = 0;
+	worker->cache_bytes = 0;
+	if (worker->cache_base != NULL)
+		batch_unref(worker->cache_base);
+	worker->cache_base = NULL;
+}
+
+/* A complete read: its position is the stream's. */
+static void
+set_position(struct worker *worker, struct batch *batch)
+{
+	if (worker->last != NULL)
+		batch_unref(worker->last);
+	worker->last = batch_ref(batch);
+	worker->position = batch->position_text;
+	worker->gap_position = batch->position_text;
+	if (worker->position_frame != NULL)
+		frame_unref(worker->position_frame);
+	worker->position_frame = protocol_position(batch->position_text);
+}
+
+/* The read has ended: positions for those who got something, and what waited for the end. */
+static void
+end_read(struct worker *worker)
+{
+	worker->is_inside = false;
+	catchups_advance(worker);
+	for (unsigned i = 0; i < worker->ndirty; i++)
+	{
+		struct session *session = worker->dirty[i];
+
+		if (session == NULL)
+			continue;
+		if (session->has_news)
+			session_push_position(session);
+		subscribing_read_ended(session);
+		session_go_on(session);
+	}
+	for (struct session **at = &worker->syncing; *at != NULL;)
+	{
+		struct session *session = *at;
+
+		for (const struct session_sync *sync = session->syncs; sync != NULL; sync = sync->next)
+			if (position_covers(&worker->last->position, sync->tx))
+			{
+				session_push_position(session);
+				break;
+			}
+		if (session->syncs != NULL)
+		{
+			at = &session->next_syncing;
+			continue;
+		}
+		session->is_syncing = false;
+		*at = session->next_syncing;
+	}
+}
+
+/* History was lost: every view gets a gap, and the stream goes on from the new position. */
+static void
+start_anew(struct worker *worker, struct batch *batch)
+{
+	hub_stream_reset(worker->live);
+	catchups_reset(worker);
+	clear_cache(worker);
+	set_position(worker, batch);
+	worker->cache_base = batch_ref(batch);
+	worker->is_inside = false;
+	for (struct session *session = worker->sessions; session != NULL; session = session->next)
+	{
+		worker->group++;
+		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
+		{
+			struct delivery delivery = {NULL, 0, PRIORITY_NORMAL, 0, batch->gap};
+
+			if (s->gap != NULL)
+			{
+				s->gap = NULL;
+				session->ngaps--;
+			}
+			session_push(session, s, &delivery, worker->group);
+		}
+		if (session->subscriptions != NULL)
+			session_push_position(session);
+	}
+	end_read(worker);
+}
+
+void
+worker_batch(struct worker *worker, struct batch *batch)
+{
+	worker->is_flushing = true;	/* at the end, once */
+	if (batch->gap != NULL)
+		start_anew(worker, batch);
+	else
+	{
+		worker->is_inside = true;
+		worker->gap_position = batch->is_end ? batch->position_text : worker->position;
+		for (unsigned i = 0; i < batch->nchunks; i++)
+		{
+			if (!hub_stream_is_inside(worker->live))
+				worker->group++;
+			hub_stream_chunk(worker->live, batch->chunks[i]);
+		}
+		add_to_cache(worker, batch);
+		if (batch->is_end)
+		{
+			set_position(worker, batch);
+			if (worker->cache_base == NULL)
+				worker->cache_base = batch_ref(batch);
+			end_read(worker);
+		}
+	}
+	worker_flush(worker);
+}
+
+static void
+tick(void *arg)
+{
+	struct worker *worker = arg;
+	struct timespec now;
+	struct session *next;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	worker->ticks++;
+	for (struct session *session = worker->sessions; session != NULL; session = next)
+	{
+		next = session->next;
+		session_tick(session, now.tv_sec);
+	}
+	worker_flush(worker);
+	loop_timer_start(worker->tick, TICK_MS);
+}
+
+/* While a sync waits: its transaction may end without ringing. */
+static void
+poke_for_syncs(void *arg)
+{
+	struct worker *worker = arg;
+
+	if (worker->nsyncs == 0)
+		return;
+	worker->shared->source_class->poke(worker->shared->source);
+	loop_timer_start(worker->sync_timer, SYNC_MS);
+}
+
+/* A role's access has changed. */
+struct change
+{
+	struct worker *worker;
+	struct role_access *now;
+	struct view **lost;			/* may not be read any more */
+	unsigned	nlost;
+	struct view **changed;
+	unsigned	nchanged;
+};
+
+/* Whether the filter of a view still stands on readable columns of the same types. */
+static bool
+is_filter_readable(const struct view *view, const struct entity_access *entity)
+{
+	for (unsigned i = 0; i < view->filter.nterms; i++)
+	{
+		bool		is_readable = false;
+
+		for (unsigned c = 0; c < entity->ncolumns && !is_readable; c++)
+			is_readable = slice_is_same(entity->columns[c].json_name, view->filter.terms[i].column)
+				&& entity->columns[c].is_readable
+				&& entity->columns[c].type == view->filter.terms[i].type;
+		if (!is_readable)
+			return false;
+	}
+	return true;
+}
+
+/* What a change of access is to one view. */
+static void
+change_view(void *arg, struct view *view)
+{
+	struct change *change = arg;
+	const struct entity_access *entity = NULL;
+	bool		is_changed = false;
+
+	if (strcmp(view->role->role, change->now->role) != 0)
+		return;
+	if (view->feature != NULL && view->entity_name != NULL)
+	{
+		struct slice feature = {view->feature, strlen(view->feature)};
+		struct slice name = {view->entity_name, strlen(view->entity_name)};
+
+		entity = role_access_find(change->now, feature, name);
+		if (!change->now->is_member || entity == NULL || !entity->can_read || entity->has_policies
+			|| !is_filter_readable(view, entity))
+		{
+			change->lost = memory_resize(change->lost, sizeof(struct view *) * (change->nlost + 1));
+			change->lost[change->nlost++] = view;
+			return;
+		}
+		is_changed = strcmp(view->entity->print, entity->print) != 0;
+	}
+	view_set_access(view, change->now, entity);
+	if (is_changed)
+	{
+		change->changed = memory_resize(change->changed,
+										sizeof(struct view *) * (change->nchanged + 1));
+		change->changed[change->nchanged++] = view;
+	}
+}
+
+/* What a role may see has changed: its views end, or go on with other columns after a gap. */
+static void
+access_changed(void *arg, struct role_access *old, struct role_access *now)
+{
+	struct change change = {.worker = arg, .now = now};
+	struct worker *worker = arg;
+
+	(void) old;
+	worker->is_flushing = true;
+	for (struct session *session = worker->sessions; session != NULL; session = session->next)
+		if (session->role != NULL && strcmp(session->role->role, now->role) == 0)
+		{
+			role_access_ref(now);
+			role_access_unref(session->role);
+			session->role = now;
+			if (!now->is_member)
+				session_end(session, CODE_FORBIDDEN, "the role may not be used any more",
+							CLOSE_UNAUTHORIZED);
+		}
+	hub_each_view(worker->hub, change_view, &change);
+	worker->group++;
+	for (unsigned i = 0; i < change.nchanged; i++)
+		for (unsigned k = 0; k < change.changed[i]->subscriptions.n; k++)
+		{
+			struct subscription *s = change.changed[i]->subscriptions.at[k];
+			struct delivery delivery = {NULL, 0, PRIORITY_NORMAL, 0, "access"};
+
+			if (s->gap == NULL && s->catchup == NULL)
+			{
+				session_push(s->session, s, &delivery, worker->group);
+				session_push_position(s->session);
+			}
+		}
+	for (unsigned i = 0; i < change.nlost; i++)
+	{
+		struct view *view = change.lost[i];
+
+		view->unsettled++;
+		while (view->subscriptions.n > 0)
+		{
+			struct subscription *s = view->subscriptions.at[0];
+
+			session_error(s->session, (struct slice) {NULL, 0}, CODE_FORBIDDEN,
+						  "the role may not read this any more", view->id);
+			session_drop_subscription(s->session, s);
+		}
+		view->unsettled--;
+		hub_release(worker->hub, view);
+	}
+	memory_free(change.lost);
+	memory_free(change.changed);
+	worker_flush(worker);
+}
+
+bool
+worker_is_admin(struct worker *worker, const char *token, size_t len)
+{
+	const char *admin = worker->options->admin_role;
+	struct identity *identity;
+	const char *why;
+	bool		is_admin;
+
+	if (admin == NULL || auth_check(worker->shared->auth, token, len, &identity, &why) < 0)
+		return false;
+	is_admin = strcmp(identity->role, admin) == 0;
+	identity_unref(identity);
+	return is_admin;
+}
+
+struct worker *
+worker_new(struct loop *loop, const struct options *options, const struct shared *shared)
+{
+	struct worker *worker = memory_alloc_zeroed(sizeof(*worker));
+
+	worker->loop = loop;
+	worker->options = options;
+	worker->shared = shared;
+	worker->position = "";
+	worker->hub = hub_new(session_user_of);
+	worker->live = hub_stream_new(worker->hub, false, session_deliver, worker);
+	worker->access = access_new(loop, shared->db, access_changed, worker);
+	worker->catchups = catchups_new(worker);
+	worker->tick = loop_timer_new(loop, tick, worker);
+	worker->flush = loop_timer_new(loop, flush_soon, worker);
+	worker->sync_timer = loop_timer_new(loop, poke_for_syncs, worker);
+	loop_timer_start(worker->tick, TICK_MS);
+	worker->server = server_new(loop, worker, options);
+	if (worker->server == NULL)
+	{
+		worker_free(worker);
+		return NULL;
+	}
+	return worker;
+}
+
+void
+worker_reload(struct worker *worker, const struct options *options)
+{
+	worker->options = options;
+	server_reload(worker->server, options);
+	trim_cache(worker);
+}
+
+void
+worker_free(struct worker *worker)
+{
+	if (worker->server != NULL)
+		server_free(worker->server);
+	hub_stream_free(worker->live);
+	catchups_free(worker->catchups);
+	access_free(worker->access);
+	hub_free(worker->hub);
+	clear_cache(worker);
+	memory_free(worker->cache);
+	if (worker->last != NULL)
+		batch_unref(worker->last);
+	if (worker->position_frame != NULL)
+		frame_unref(worker->position_frame);
+	loop_timer_free(worker->tick);
+	loop_timer_free(worker->flush);
+	loop_timer_free(worker->sync_timer);
+	memory_free(worker->dirty);
+	memory_free(worker);
+}
