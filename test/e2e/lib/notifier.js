@@ -95,9 +95,14 @@ export class Notifier
 				this.exit = { status, signal };
 				resolve(this.exit);
 			});
+			this.child.on('error', (error) => { this.log += error.stack; });
 		});
 		if (isReady)
-			await this.untilReady();
+			await this.untilReady().catch((error) =>
+			{
+				this.child.kill('SIGKILL');
+				throw error;
+			});
 	}
 
 	get pid()
