@@ -210,7 +210,7 @@ add_value(struct line *line, const char *spec, va_list *args)
 	}
 	snprintf(number, sizeof(number), "%lld", as_signed);
 	add_text(line, number);
-	return strchr(spec, 'd') + 1;
+	return spec + strcspn(spec, "du") + 1;
 }
 
 /* All fields, "name=%x" separated by spaces. A format that is not so ends the line early. */
