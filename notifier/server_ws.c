@@ -222,7 +222,9 @@ fail(struct peer *peer, unsigned code, const char *why)
 {
 	log_write(LOG_LEVEL_DEBUG, "websocket_failed", "code=%u reason=%s address=%s", code, why,
 			  peer->address);
-	ws_close(peer, code, why);
+	peer_close(peer, code, why);
+	if (peer->is_cut || peer->state != PEER_WEBSOCKET)
+		return;
 	peer->ws->is_deaf = true;
 	if (peer->large == NULL)
 		peer_finish(peer);
@@ -233,7 +235,7 @@ static void
 closed_by_peer(struct peer *peer, unsigned code)
 {
 	if (!peer->ws->is_closing)
-		ws_close(peer, code, NULL);
+		peer_close(peer, code, NULL);
 	if (peer->large != NULL)
 		peer_cut(peer);			/* there is no room for a close frame any more */
 	else
@@ -257,7 +259,7 @@ take(struct peer *peer, const struct websocket_result *found)
 				stats_refused(CODE_RATE_LIMITED);
 				log_write(LOG_LEVEL_WARNING, "refused", "code=%s address=%s", CODE_RATE_LIMITED,
 						  peer->address);
-				ws_close(peer, CLOSE_RATE, CODE_RATE_LIMITED);
+				peer_close(peer, CLOSE_RATE, CODE_RATE_LIMITED);
 			}
 			else if (found->event == WEBSOCKET_TEXT)
 				session_receive(peer->session, found->payload, found->len);
