@@ -253,8 +253,6 @@ add_column(struct entity_access *e, const struct slice *fields)
 	column->type_name = copy_slice(fields[11]);
 	column->is_readable = slice_equals(fields[12], "t");
 	column->is_deterministic = slice_equals(fields[13], "t");
-	if (!column->is_deterministic)
-		column->type = FILTER_TYPE_OTHER;
 	if (!column->is_readable)
 		e->is_all_readable = false;
 	if (fields[14].at != NULL)

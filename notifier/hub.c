@@ -701,6 +701,9 @@ match_view(const struct matching *m, struct view *view)
 		return;					/* found by the old and by the new value */
 	view->stamp = hub->stamp;
 	edge = view_edge(view, m->event, m->is_derived, m->new_row, m->old_row, &hub->scratch);
+	if (m->event->kind == EVENT_BULK_SUMMARY && (edge == EDGE_NONE || view->filter.nterms > 0)
+		&& view_wants_replaced(view, m->event->action))
+		add_gap(m->stream, view, "bulk");
 	if (edge == EDGE_OMITTED)
 		add_gap(m->stream, view, "omitted");
 	else if (edge != EDGE_NONE)
@@ -863,7 +866,7 @@ match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *
 		match_gap(stream, event, entity, event->kind == EVENT_GAP ? "error" : "resync");
 		return;
 	}
-	m.has_row = m.is_derived || event_has_image(event, EVENT_IMAGE_NEW)
+	m.has_row = (m.is_derived && event->kind == EVENT_OTHER) || event_has_image(event, EVENT_IMAGE_NEW)
 		|| event_has_image(event, EVENT_IMAGE_OLD);
 	if (event_has_image(event, EVENT_IMAGE_NEW))
 		remember_row(stream, chunk, event);

@@ -45,6 +45,23 @@ put_param(struct buffer *sql, unsigned number, const char *type_name)
 	buffer_puts(sql, type_name);
 }
 
+/* Whether data shows null: not for a composite of nulls, but for a JSON null. */
+static void
+put_is_null(struct buffer *sql, const struct access_column *column)
+{
+	put_column(sql, column->name);
+	buffer_puts(sql, " IS NOT DISTINCT FROM NULL");
+	if (strcmp(column->type_name, "json") == 0 || strcmp(column->type_name, "jsonb") == 0)
+	{
+		buffer_puts(sql, " OR pg_catalog.");
+		buffer_puts(sql, column->type_name);
+		buffer_puts(sql, "_typeof(");
+		put_column(sql, column->name);
+		buffer_puts(sql, ") = 'null'");
+	}
+	buffer_puts(sql, ")");
+}
+
 /* One term, parameters from *nparams on. */
 static void
 put_term(struct buffer *sql, const struct filter_term *term, const struct access_column *column,
@@ -53,15 +70,20 @@ put_term(struct buffer *sql, const struct filter_term *term, const struct access
 	static const char *const signs[] = {
 		[OPERATOR_EQ] = " = ",[OPERATOR_NEQ] = " <> ",[OPERATOR_LT] = " < ",[OPERATOR_LTE] = " <= ",
 		[OPERATOR_GT] = " > ",[OPERATOR_GTE] = " >= ",[OPERATOR_IN] = " IN (",
-		[OPERATOR_LIKE] = " LIKE ",[OPERATOR_ILIKE] = " ILIKE ",[OPERATOR_IS_NULL] = " IS NULL",
+		[OPERATOR_LIKE] = " LIKE ",[OPERATOR_ILIKE] = " ILIKE ",
 		[OPERATOR_IS_TRUE] = " IS TRUE",[OPERATOR_IS_FALSE] = " IS FALSE"
 	};
 	bool		is_ordered = term->op >= OPERATOR_LT && term->op <= OPERATOR_GTE;
 	bool		is_pattern = term->op == OPERATOR_LIKE || term->op == OPERATOR_ILIKE;
 
 	buffer_puts(sql, term->is_negated ? "NOT (" : "(");
+	if (term->op == OPERATOR_IS_NULL)
+	{
+		put_is_null(sql, column);
+		return;
+	}
 	put_column(sql, column->name);
-	if (is_text(term->type) && (is_ordered || is_pattern))
+	if (is_text(term->type) && (is_ordered || is_pattern || !column->is_deterministic))
 		buffer_puts(sql, " COLLATE \"C\"");
 	buffer_puts(sql, signs[term->op]);
 	for (unsigned i = 0; i < term->nkeys; i++)

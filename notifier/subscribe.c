@@ -414,6 +414,28 @@ fresh_arrived(void *arg, struct role_access *role)
 		resolve(request);
 }
 
+/* Looks up what the role may see anew: the grant or the registration may be seconds old. */
+static void
+ask_afresh(struct subscribing *request)
+{
+	request->is_fresh = true;
+	access_request(request->worker->access, request->session->role->role, true, fresh_arrived,
+				   request);
+}
+
+/* Whether anything registered has the name beside a wildcard. */
+static bool
+is_known(const struct role_access *role, const char *feature, const char *entity)
+{
+	if (feature == NULL && entity == NULL)
+		return true;
+	for (unsigned i = 0; i < role->nentities; i++)
+		if ((feature == NULL || strcmp(role->entities[i].feature, feature) == 0)
+			&& (entity == NULL || strcmp(role->entities[i].entity, entity) == 0))
+			return true;
+	return false;
+}
+
 /* Finds the entity and what is asked of it. */
 static void
 resolve(struct subscribing *request)
@@ -428,7 +450,12 @@ resolve(struct subscribing *request)
 
 	if (message->feature == NULL || message->entity == NULL)
 	{
-		ready(request);
+		if (is_known(session->role, message->feature, message->entity))
+			ready(request);
+		else if (!request->is_fresh)
+			ask_afresh(request);
+		else
+			request_fail(request, CODE_UNKNOWN_ENTITY, "nothing of this name is registered");
 		return;
 	}
 	feature.at = message->feature;
@@ -438,8 +465,7 @@ resolve(struct subscribing *request)
 	entity = role_access_find(session->role, feature, name);
 	if ((entity == NULL || !entity->can_read) && !request->is_fresh)
 	{
-		request->is_fresh = true;
-		access_request(request->worker->access, session->role->role, true, fresh_arrived, request);
+		ask_afresh(request);
 		return;
 	}
 	if (entity == NULL)

@@ -255,6 +255,12 @@ is_visible_change(const struct view *view, const struct event *event)
 	while (jsonscan_next(&scan, &name, &value) > 0)
 		if (view_shows(view, name))
 			return true;
+	/* A value that was left out may have changed. */
+	if (jsonscan_find(event->meta, "omitted", &value) <= 0 || jsonscan_open(&scan, value, '[') < 0)
+		return false;
+	while (jsonscan_next(&scan, &name, &value) > 0)
+		if (jsonscan_kind(value) == JSON_KIND_STRING && view_shows(view, jsonscan_inside(value)))
+			return true;
 	return false;
 }
 
@@ -277,12 +283,44 @@ update_edge(const struct view *view, const struct event *event, bool was_in, boo
 static bool
 shows_status(const struct view *view)
 {
+	const struct entity_access *entity = view->entity;
 	const struct access_column *column;
 
-	if (!view->is_projected || view->entity == NULL || view->entity->status_column == NULL)
-		return !view->is_projected;
-	column = entity_access_column(view->entity, view->entity->status_column);
-	return column != NULL && view_shows(view, column->json_name);
+	if (entity == NULL || entity->is_all_readable)
+		return true;
+	column = entity->status_column ? entity_access_column(entity, entity->status_column) : NULL;
+	return column != NULL && column->is_readable;
+}
+
+bool
+view_wants_replaced(const struct view *view, struct slice summary)
+{
+	static const char *const row_actions[] = {"created", "updated", "entered", "left", "deleted",
+		"truncated", "status_changed", "bulk_created", "bulk_updated", "bulk_deleted",
+		"bulk_started", "bulk_progress", "bulk_completed", "bulk_failed"};
+	bool		is_created = slice_equals(summary, "bulk_created");
+	bool		is_updated = slice_equals(summary, "bulk_updated");
+
+	if (view->nactions == 0)
+		return true;
+	for (unsigned i = 0; i < view->nactions; i++)
+	{
+		const char *action = view->actions[i];
+		bool		is_defined = true;
+
+		for (size_t k = 0; k < sizeof(row_actions) / sizeof(row_actions[0]) && is_defined; k++)
+			is_defined = strcmp(action, row_actions[k]) != 0;
+		if (is_defined && (is_created || is_updated))
+			return true;
+		if (is_created && strcmp(action, "created") == 0)
+			return true;
+		if (is_updated && (strcmp(action, "updated") == 0 || strcmp(action, "entered") == 0
+						   || strcmp(action, "left") == 0 || strcmp(action, "status_changed") == 0))
+			return true;
+		if (slice_equals(summary, "bulk_deleted") && strcmp(action, "deleted") == 0)
+			return true;
+	}
+	return false;
 }
 
 enum edge
@@ -410,7 +448,7 @@ write_meta(const struct view *view, struct slice meta, bool is_left, struct buff
 	buffer_puts(out, "}");
 }
 
-/* Appends a bulk summary's data without the keys. */
+/* Appends a bulk summary's data with null for the keys. */
 static void
 write_without_keys(struct slice data, struct buffer *out)
 {
@@ -424,7 +462,10 @@ write_without_keys(struct slice data, struct buffer *out)
 		while (jsonscan_next(&scan, &name, &value) > 0)
 		{
 			if (slice_equals(name, "keys"))
-				continue;
+			{
+				value.at = "null";
+				value.len = 4;
+			}
 			buffer_puts(out, is_first ? "\"" : ",\"");
 			buffer_put_slice(out, name);
 			buffer_puts(out, "\":");

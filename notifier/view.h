@@ -102,6 +102,9 @@ void		view_set_scope(struct view *view, const struct entity_access *entity);
 bool		view_wants(const struct view *view, struct slice action);
 bool		view_wants_name(const struct view *view, const char *action);
 
+/* Whether the view wants an action of rows that a bulk summary stands for. */
+bool		view_wants_replaced(const struct view *view, struct slice summary);
+
 /* Whether a column is visible, by its name as inside a JSON string. */
 bool		view_shows(const struct view *view, struct slice column);
 
