@@ -93,6 +93,50 @@ rt_need_postgres()
 	rt_need_command cc build-essential
 }
 
+# What the notifier is built with, and the plug-in that its event loop loads.
+rt_need_notifier()
+{
+	local missing=()
+	local pair
+
+	rt_need_command pkg-config pkg-config
+	for pair in libwebsockets:libwebsockets-dev libuv:libuv1-dev jansson:libjansson-dev \
+		cjose:libcjose-dev openssl:libssl-dev libcurl:libcurl4-openssl-dev inih:libinih-dev \
+		libsystemd:libsystemd-dev libpq:libpq-dev
+	do
+		pkg-config --exists "${pair%%:*}" 2>/dev/null || missing+=("${pair##*:}")
+	done
+	[ -e /usr/include/uthash.h ] || missing+=(uthash-dev)
+	[ -e /usr/include/cmocka.h ] || missing+=(libcmocka-dev)
+	# Until 4.1 libwebsockets loads libuv's support as a plug-in, a package of its own.
+	if command -v dpkg >/dev/null 2>&1 && ! dpkg -s libwebsockets-evlib-uv >/dev/null 2>&1; then
+		missing+=(libwebsockets-evlib-uv)
+	fi
+	if [ "${#missing[@]}" -gt 0 ]; then
+		rt_install_packages "what the notifier is built with" "${missing[@]}"
+	fi
+}
+
+# Builds the notifier once for all layers: rt_build_notifier [SANITIZE], as in notifier/Makefile. Sets
+# RT_NOTIFIER to the program.
+rt_build_notifier()
+{
+	local sanitize=${1:-}
+	local build=$RT_ROOT/notifier
+
+	rt_need_notifier
+	rt_as make -C "$RT_SRC/notifier" -s --no-print-directory -j "${RT_JOBS:-$(nproc)}" \
+		"PG_CONFIG=$PG_CONFIG" "BUILD=$build" "SANITIZE=$sanitize" all >"$RT_WORK/notifier.log" 2>&1 ||
+		{ cat "$RT_WORK/notifier.log" >&2; rt_die "the notifier's build failed"; }
+	case $sanitize in
+		"") RT_NOTIFIER=$build/realtime-notifier ;;
+		address,*) RT_NOTIFIER=$build/asan/realtime-notifier ;;
+		thread) RT_NOTIFIER=$build/tsan/realtime-notifier ;;
+	esac
+	[ -x "$RT_NOTIFIER" ] || RT_NOTIFIER=$build/./realtime-notifier
+	export RT_NOTIFIER
+}
+
 # Node and npm, for the tests and tools written in JavaScript.
 rt_need_node()
 {
