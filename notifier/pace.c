@@ -25,6 +25,7 @@ pace_init(struct pace *pace, unsigned min_ms, int64_t now_us)
 	pace->min_ms = min_ms > 0 ? min_ms : 1;
 	pace->pause_ms = pace->min_ms;
 	pace->empties = 0;
+	pace->has_rung = false;
 	pace->level = 0;
 	pace->leaked_us = now_us;
 }
@@ -34,7 +35,8 @@ pace_polled(struct pace *pace, int64_t now_us, unsigned commits)
 {
 	unsigned	most;
 
-	fill(pace, now_us, commits);
+	fill(pace, now_us, commits > 0 ? commits : pace->has_rung);
+	pace->has_rung = false;
 	most = pace->level > PACE_CALM ? PACE_PAUSE_MS : PACE_IDLE_MS;
 	if (commits > 0)
 	{
@@ -53,9 +55,9 @@ pace_polled(struct pace *pace, int64_t now_us, unsigned commits)
 }
 
 void
-pace_rung(struct pace *pace, int64_t now_us)
+pace_rung(struct pace *pace)
 {
-	fill(pace, now_us, 1);
+	pace->has_rung = true;
 }
 
 bool

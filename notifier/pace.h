@@ -5,7 +5,7 @@
  *	  How often to poll, and whether to be armed: pure arithmetic on times and counts.
  *
  * Model
- * 1. A bucket takes in commits (and bells) and leaks PACE_RATE a second. Over PACE_BUSY it is cheaper
+ * 1. A bucket takes in commits (and bells for nothing) and leaks PACE_RATE a second. Over PACE_BUSY it is cheaper
  *	  to poll than to be rung for; below PACE_CALM and with nothing new in PACE_EMPTY_POLLS polls, to be
  *	  armed. It holds at most PACE_FULL: a second after the last commit of a storm calm is back.
  * 2. Unarmed, the pause between polls halves while polls find rows, down to the minimum, and doubles while
@@ -31,15 +31,16 @@ struct pace
 	unsigned	min_ms;
 	unsigned	pause_ms;
 	unsigned	empties;		/* polls without rows since the last with some */
+	bool		has_rung;		/* since the last poll ended */
 	double		level;			/* of the bucket, at leaked_us */
 	int64_t		leaked_us;
 };
 
 void		pace_init(struct pace *pace, unsigned min_ms, int64_t now_us);
 
-/* A poll ended that found so many commits; a bell rang (n = 1). */
+/* A bell rang; a poll ended that found so many commits. */
+void		pace_rung(struct pace *pace);
 void		pace_polled(struct pace *pace, int64_t now_us, unsigned commits);
-void		pace_rung(struct pace *pace, int64_t now_us);
 
 /* Whether to disarm; whether to arm. */
 bool		pace_is_busy(const struct pace *pace);

@@ -582,7 +582,7 @@ on_notify(void *arg, unsigned n)
 	struct source *source = arg;
 
 	stats_add(STAT_DOORBELLS, n);
-	pace_rung(&source->pace, loop_clock_us());
+	pace_rung(&source->pace);
 	if (bell_is_armed(source->bell) || pace_pause(&source->pace) > PACE_PAUSE_MS)
 		poll_soon(source);
 }

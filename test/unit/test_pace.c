@@ -1,0 +1,171 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * test_pace.c
+ *	  The pace of polling, on a clock of the test's own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "pace.h"
+
+/* A simulated source: polls when it would, armed when it would be. */
+struct simulation
+{
+	struct pace pace;
+	int64_t		now;
+	bool		is_armed;
+	unsigned	polls;
+	unsigned	bells;
+	unsigned	armings;
+};
+
+/* Commits come in every so many microseconds, for a while. */
+static void
+simulate(struct simulation *s, int64_t every_us, int64_t duration_us)
+{
+	int64_t		end = s->now + duration_us;
+	int64_t		next = s->now + every_us;
+
+	while (s->now < end)
+	{
+		unsigned	commits = 0;
+
+		if (s->is_armed)
+		{
+			if (every_us == 0 || next >= end)
+			{
+				s->now = end;
+				break;
+			}
+			s->now = next;
+			s->bells++;
+			pace_rung(&s->pace);
+		}
+		else
+			s->now += (int64_t) pace_pause(&s->pace) * 1000 + 300;
+		for (; every_us > 0 && next <= s->now; next += every_us)
+			commits++;
+		s->polls++;
+		pace_polled(&s->pace, s->now, commits);
+		if (pace_is_busy(&s->pace))
+			s->is_armed = false;
+		else if (pace_is_calm(&s->pace) && !s->is_armed)
+		{
+			s->is_armed = true;
+			s->armings++;
+		}
+	}
+}
+
+static void
+start(struct simulation *s)
+{
+	*s = (struct simulation) {.now = 1000000};
+	pace_init(&s->pace, 1, s->now);
+	assert_int_equal(pace_pause(&s->pace), 1);
+}
+
+/* Nothing happens: armed after a few polls, within some 10 ms. */
+static void
+test_silence(void **state)
+{
+	struct simulation s;
+
+	(void) state;
+	start(&s);
+	simulate(&s, 0, 1000000);
+	assert_true(s.is_armed);
+	assert_int_equal(s.polls, PACE_EMPTY_POLLS);
+}
+
+/* Lone events: one bell and one poll each, armed all the time. */
+static void
+test_lone_events(void **state)
+{
+	struct simulation s;
+
+	(void) state;
+	start(&s);
+	simulate(&s, 0, 100000);
+	s.polls = 0;
+	simulate(&s, 100000, 60000000);
+	assert_true(s.is_armed);
+	assert_int_equal(s.armings, 1);
+	assert_in_range(s.bells, 590, 600);
+	assert_int_equal(s.polls, s.bells);
+}
+
+/* A storm: few bells, polls at the least pause; afterwards armed again within some two seconds. */
+static void
+test_storm(void **state)
+{
+	struct simulation s;
+
+	(void) state;
+	start(&s);
+	simulate(&s, 0, 100000);
+	simulate(&s, 200, 1000000);
+	assert_false(s.is_armed);
+	assert_in_range(s.bells, 1, PACE_BUSY + 2);
+	assert_int_equal(pace_pause(&s.pace), 1);
+	simulate(&s, 0, 1500000);
+	assert_true(s.is_armed);
+	assert_int_equal(s.armings, 2);
+}
+
+/* A trickle above the rate: polled, not rung for, with pauses that stay short. */
+static void
+test_trickle(void **state)
+{
+	struct simulation s;
+
+	(void) state;
+	start(&s);
+	simulate(&s, 20000, 5000000);
+	s.bells = s.polls = 0;
+	simulate(&s, 20000, 10000000);
+	assert_false(s.is_armed);
+	assert_int_equal(s.bells, 0);
+	assert_in_range(s.polls, 1500, 3500);
+	assert_true(pace_pause(&s.pace) <= PACE_PAUSE_MS);
+}
+
+/* Bells for nothing count like commits; the pause of a source that cannot arm grows to a bound. */
+static void
+test_false_bells(void **state)
+{
+	struct pace pace;
+	int64_t		now = 0;
+
+	(void) state;
+	pace_init(&pace, 0, now);
+	for (int i = 0; i < 15; i++)
+	{
+		pace_rung(&pace);
+		pace_polled(&pace, now += 1000, 0);
+	}
+	assert_true(pace_is_busy(&pace));
+	for (int i = 0; i < 400; i++)
+		pace_polled(&pace, now += (int64_t) pace_pause(&pace) * 1000, 0);
+	assert_true(pace_is_calm(&pace));
+	assert_int_equal(pace_pause(&pace), PACE_IDLE_MS);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_lone_events),
+		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_trickle),
+		cmocka_unit_test(test_false_bells),
+	};
+
+	return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
+}
