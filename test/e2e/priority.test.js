@@ -29,13 +29,14 @@ function record(peer)
 	return order;
 }
 
-/** Writes while the notifier is stopped: it finds all of it at once. */
-async function backlog(sql)
+/** Runs statements one by one while the notifier is stopped: it finds all that they wrote at once. */
+async function backlog(...statements)
 {
 	stage.notifier.kill('SIGSTOP');
 	try
 	{
-		await stage.sql(sql);
+		for (const statement of statements)
+			await stage.sql(statement);
 	}
 	finally
 	{
@@ -53,8 +54,8 @@ test('critical before the backlog of other views', async (t) =>
 	for (const name of ['low', 'normal', 'high', 'critical'])
 		views[name] = await peer.subscribe(entity(name));
 	const order = record(peer);
-	await backlog(`${many('low', 600)} ${many('normal', 300)} ${many('high', 100)}
-		INSERT INTO critical_table (n) VALUES (1);`);
+	await backlog(many('low', 600), many('normal', 300), many('high', 100),
+		'INSERT INTO critical_table (n) VALUES (1)');
 	await peer.settle(await stage.write("INSERT INTO low_table (n) VALUES (1000)"));
 
 	const commits = order.filter((o) => o.entity !== 'position');
@@ -75,8 +76,8 @@ test('never within a view: a wildcard gets commits as they were made', async () 
 {
 	const peer = await stage.peer();
 	const wild = await peer.subscribe({ feature: 'queue' });
-	await backlog(`${many('low', 200, `INSERT INTO critical_table (n) VALUES (i); COMMIT;
-		INSERT INTO normal_table (n) VALUES (i); COMMIT;`)}`);
+	await backlog(many('low', 200, `INSERT INTO critical_table (n) VALUES (i); COMMIT;
+		INSERT INTO normal_table (n) VALUES (i); COMMIT;`));
 	await peer.settle(await stage.write("INSERT INTO low_table (n) VALUES (1000)"));
 	assert.deepEqual(wild.events.slice(0, 600).map((e) => `${e.entity} ${e.data.n}`),
 		Array.from({ length: 600 }, (_, i) =>
@@ -90,8 +91,8 @@ test('a transaction that touches several views stays together', async () =>
 	for (const name of ['low', 'critical'])
 		await peer.subscribe(entity(name));
 	const order = record(peer);
-	await backlog(`${many('low', 100, `INSERT INTO low_table (n) VALUES (-i); INSERT INTO critical_table (n)
-		VALUES (-i); COMMIT;`)}`);
+	await backlog(many('low', 100, `INSERT INTO low_table (n) VALUES (-i); INSERT INTO critical_table (n)
+		VALUES (-i); COMMIT;`));
 	await peer.settle(await stage.write("INSERT INTO low_table (n) VALUES (1000)"));
 	// The checker has seen that frames of a transaction are adjacent; and low's own order is kept.
 	const low = order.filter((o) => o.entity === 'low').map((o) => o.n);
@@ -138,8 +139,8 @@ test('priority given to one event makes its commit urgent', async () =>
 	await peer.subscribe(entity('normal'));
 	await peer.subscribe(entity('alarm'));
 	const order = record(peer);
-	await backlog(`${many('normal', 400)}
-		SELECT realtime.emit('queue', 'alarm', 'raised', '{"n":1}', priority => 'critical');`);
+	await backlog(many('normal', 400),
+		`SELECT realtime.emit('queue', 'alarm', 'raised', '{"n":1}', priority => 'critical')`);
 	await peer.settle(await stage.write("INSERT INTO low_table (n) VALUES (1000)"));
 	const commits = order.filter((o) => o.entity !== 'position');
 	assert.ok(commits.findIndex((o) => o.entity === 'alarm') < commits.length - 1);

@@ -50,12 +50,12 @@ test('connections cut again and again while others write', async (t) =>
 		let n = 0;
 		for (; !isOver; n++)
 		{
-			await pause(120);
+			await pause(60);
 			proxy.cut();
 		}
 		return n;
 	})();
-	for (let i = 0; i < 300; i++)
+	for (let i = 0; i < 1500; i++)
 	{
 		await insert();
 		if (i % 3 === 0)
@@ -158,7 +158,7 @@ test('a commit that nobody rang for is found by the fallback poll', async () =>
 	await peer.until('the event', () => view.events.length > 0, { seconds: 5 });
 	const client = await stage.database.connect('prepares');
 	await client.query('BEGIN READ WRITE');
-	await client.query(`INSERT INTO item (id) VALUES (${++id})`);
+	await client.query(`INSERT INTO public.item (id) VALUES (${++id})`);
 	await client.query("PREPARE TRANSACTION 'fallback'");
 	await client.query("COMMIT PREPARED 'fallback'");
 	await client.end();
@@ -182,7 +182,7 @@ test('a transaction that stays open holds up nobody', async () =>
 	const client = await stage.database.connect('open');
 	await client.query('BEGIN READ WRITE');
 	const own = ++id;
-	await client.query(`INSERT INTO item (id) VALUES (${own})`);
+	await client.query(`INSERT INTO public.item (id) VALUES (${own})`);
 	const peer = await stage.peer();
 	const view = await peer.subscribe(item);
 	for (let i = 0; i < 50; i++)

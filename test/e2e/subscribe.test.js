@@ -179,7 +179,7 @@ describe('refused', () =>
 	const filter = (...terms) => ({ ...item, filter: terms });
 	const refusals = {
 		unknown_entity: [{ feature: 'shop', entity: 'nothing' }, { feature: 'nothing', entity: 'item' },
-			{ feature: 'SHOP', entity: 'item' }, { feature: 'nothing' }, { feature: 'shop', entity: 'ite%' }],
+			{ feature: 'SHOP', entity: 'item' }, { feature: 'shop', entity: 'ite%' }],
 		forbidden: [{ feature: 'shop', entity: 'hidden' },
 			{ feature: 'shop', entity: 'hidden', snapshot: true }],
 		bad_request: [{ feature: 5 }, { entity: {} }, { ...item, action: 5 }, { ...item, action: [5] },

@@ -126,13 +126,15 @@ test('values left out are named in meta.omitted; a filter that needs one gets a 
 	const view = await peer.subscribe(doc);
 	const filtered = await peer.subscribe({ ...doc, filter: [['t', 'like', 'x%']] });
 	await peer.settle(await stage.write('UPDATE doc SET side = 2 WHERE id = 60'));
-	assert.deepEqual(view.events[0].meta.omitted, ['t']);
-	assert.ok(!('t' in view.events[0].data));
+	const updated = view.events.at(-1);
+	assert.equal(updated.action, 'updated');
+	assert.deepEqual(updated.meta.omitted, ['t']);
+	assert.ok(!('t' in updated.data));
 	// Unchanged, so whether the row is in the view is not known from the event: never silence.
 	if (filtered.gaps.length > 0)
 		assert.deepEqual(filtered.gaps.map((g) => g.reason), ['omitted']);
 	else
-		assert.deepEqual(filtered.story, ['updated 60']);
+		assert.equal(filtered.story.at(-1), 'updated 60');
 	await peer.close();
 });
 

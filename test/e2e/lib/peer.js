@@ -179,7 +179,7 @@ export class Peer extends Waiter
 	{
 		const all = token === undefined ? headers : { authorization: `Bearer ${token}`, ...headers };
 		const socket = new WebSocket(url, protocols, { headers: all, perMessageDeflate: false,
-			maxPayload: 64 * 1024 * 1024, autoPong: rest.autoPong, ...rest.socket });
+			maxPayload: 64 * 1024 * 1024, autoPong: rest.autoPong ?? true, ...rest.socket });
 		this.socket = socket;
 		socket.on('message', (data, isBinary) =>
 		{

@@ -94,9 +94,9 @@ export class Stage
 	}
 
 	/** A token of a user with a role. */
-	token({ role = 'web_user', sub = 'u1', seconds = 3600, ...claims } = {}, secret = SECRET)
+	token({ seconds = 3600, ...claims } = {}, secret = SECRET)
 	{
-		return makeToken({ role, sub, exp: now() + seconds, ...claims }, secret);
+		return makeToken({ role: 'web_user', sub: 'u1', exp: now() + seconds, ...claims }, secret);
 	}
 
 	/** A WebSocket peer; options as Peer.connect(), and notifier, claims (then with a token of them). */
