@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// connection.ts
+//	Keeps one channel to the notifier open as long as somebody wants it: states, token, liveness, pauses
+//	between attempts, falling back to other transports and coming back. Knows no subscriptions.
+//
+// Model
+// 1. Only the present channel (and the probe of 4.) is heard. `generation` numbers the attempts, for what
+//	  waits for a token meanwhile.
+// 2. An attempt that fails before `welcome` goes on to the next transport at once; when all have failed,
+//	  after a pause: a random part of base * 2^n, at most max (full jitter). It never ends.
+// 3. What trying again soon does not mend (a refused token or origin) is the state `error`, with the
+//	  longest pauses; it, too, ends by itself when the server takes us.
+// 4. On a fallback, the first transport is tried every now and then beside it, and takes over.
+// 5. A channel without send() is one-way: changes of subscriptions or token reopen it.
+
+import { report } from './error.js';
+import { readFrame, type BadFrame, type Frame } from './protocol.js';
+import { Value, type Observable } from './signal.js';
+import type { Channel, ChannelContext, Transport } from './transport.js';
+
+export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'error';
+
+/** Why a token is asked for. */
+export type TokenReason = 'connect' | 'expiring' | 'expired' | 'unauthorized';
+
+export interface Status
+{
+	readonly state: State;
+
+	/** Why it is not connected: `closed`, `network`, `timeout`, `restart`, `slow`, `expired`, `unauthorized`, … */
+	readonly reason?: string;
+
+	/** For people. */
+	readonly message?: string;
+
+	/** Pauses since the last lasting connection. */
+	readonly attempt: number;
+	readonly transport?: string;
+}
+
+export interface ConnectionOptions
+{
+	transports: Transport[];
+
+	/** Gives a token, or null for none. Called for each connection and before a token expires. */
+	token?: (reason: TokenReason) => Promise<string | null | undefined> | string | null | undefined;
+
+	/** Milliseconds: the first pause at most, any pause at most, until `welcome`, between tries to come back. */
+	minDelay: number;
+	maxDelay: number;
+	connectTimeout: number;
+	upgradeInterval: number;
+
+	/** A channel that lasted so long was a good one: pauses start small again. */
+	stableAfter: number;
+	fetch: typeof fetch;
+	WebSocket: typeof WebSocket | undefined;
+	random: () => number;
+}
+
+/** What the connection tells its client. */
+export interface ConnectionHandler
+{
+	subscriptions(): object[];
+
+	/** Frames can be sent; on a one-way channel, the request was accepted. */
+	ready(isOneWay: boolean): void;
+	lost(): void;
+	frame(frame: Frame): void;
+	bad(bad: BadFrame, frame: unknown): void;
+}
+
+const reasons: Record<number, string> = {
+	401: 'unauthorized', 403: 'forbidden', 429: 'rate_limited', 503: 'unavailable', 1012: 'restart',
+	4001: 'unauthorized', 4003: 'expired', 4008: 'slow', 4029: 'rate_limited'
+};
+const authRef = 'auth';
+
+/** A channel and who hears it. It is heard while it is the channel or the probe. */
+interface Link extends Channel
+{
+	frame: (frame: unknown) => void;
+	closed: (code: number, message: string) => void;
+}
+
+export class Connection
+{
+	private readonly state = new Value<Status>({ state: 'disconnected', attempt: 0 });
+	private isWanted = false;
+	private isReady = false;
+	private hasBeenReady = false;
+	private hasUsedFirst = false;	// the first transport works here
+	private generation = 0;
+	private index = 0;			// of the transport
+	private tried = 0;			// transports that failed in this round
+	private attempt = 0;
+	private refusals = 0;		// of tokens, since the last connection
+	private channel: Link | undefined;
+	private probe: Link | undefined;
+	private timers: Record<string, ReturnType<typeof setTimeout> | undefined> = {};
+	private heartbeat = 25;
+	private lastSeen = 0;
+	private reason: TokenReason = 'connect';
+	private problem = { code: '', message: '' };	// of the last error frame that belongs to no message
+	private unlisten: (() => void) | undefined;
+
+	/** The token in use. */
+	token: string | undefined;
+
+	constructor(readonly base: URL, private readonly options: ConnectionOptions,
+		private readonly handler: ConnectionHandler)
+	{
+	}
+
+	get status(): Observable<Status>
+	{
+		return this.state;
+	}
+
+	/** Whether messages can be sent, or the request of a one-way channel was accepted. */
+	get isOpen(): boolean
+	{
+		return this.isReady;
+	}
+
+	get isOneWay(): boolean
+	{
+		return this.channel !== undefined && !this.channel.send;
+	}
+
+	/** Wants a connection from now on. */
+	open(): void
+	{
+		if (this.isWanted)
+			return;
+		this.isWanted = true;
+		this.hasBeenReady = false;
+		this.attempt = this.index = this.tried = this.refusals = 0;
+		this.reason = 'connect';
+		this.listen();
+		void this.dial();
+	}
+
+	/** Wants none any more. */
+	close(reason = 'closed'): void
+	{
+		if (!this.isWanted)
+			return;
+		this.isWanted = false;
+		this.unlisten?.();
+		this.drop();
+		this.setState('disconnected', reason);
+	}
+
+	/** Sends a message if the channel can; whether it did. */
+	send(message: object): boolean
+	{
+		if (!this.isReady || !this.channel?.send)
+			return false;
+		this.channel.send(message);
+		return true;
+	}
+
+	/** Opens a one-way channel again, because what it asks for has changed. */
+	reopen(): void
+	{
+		if (this.isWanted && this.isOneWay)
+			void this.dial();
+	}
+
+	/** Something says that the network is back, or the page is looked at again: do not wait any longer. */
+	wake(): void
+	{
+		if (!this.isWanted)
+			return;
+		if (this.timers.retry)
+		{
+			this.attempt = 0;
+			void this.dial();
+		}
+		else if (this.isReady)
+		{
+			if (this.send({ op: 'ping' }))
+			{
+				const since = this.lastSeen = performance.now();
+
+				this.after('wake', 5000, () => this.lastSeen === since && this.fail(0, 'timeout', 'no answer'));
+			}
+			if (this.index > 0)
+				this.upgrade();
+		}
+	}
+
+	/** Starts a timer in place of the one of that name. */
+	private after(name: string, ms: number, work: () => void): void
+	{
+		clearTimeout(this.timers[name]);
+		this.timers[name] = setTimeout(() =>
+		{
+			this.timers[name] = undefined;
+			work();
+		}, ms);
+	}
+
+	/** Hears of the network and the page, where there are such. */
+	private listen(): void
+	{
+		const wake = () => this.wake();
+		const look = () => document.visibilityState === 'visible' && this.wake();
+		const hasPage = typeof document !== 'undefined';
+		const target = typeof globalThis.addEventListener === 'function' ? globalThis : undefined;
+
+		target?.addEventListener('online', wake);
+		if (hasPage)
+			document.addEventListener('visibilitychange', look);
+		this.unlisten = () =>
+		{
+			target?.removeEventListener('online', wake);
+			if (hasPage)
+				document.removeEventListener('visibilitychange', look);
+		};
+	}
+
+	private setState(state: State, reason?: string, message?: string): void
+	{
+		const old = this.state.value;
+		const transport = state === 'connected' ? this.options.transports[this.index]!.name : undefined;
+
+		if (old.state === state && old.reason === reason && old.attempt === this.attempt && old.transport === transport)
+			return;
+		this.state.set({
+			state, attempt: this.attempt, ...(reason && { reason }), ...(message && { message }),
+			...(transport && { transport })
+		});
+	}
+
+	/** Ends the channel and everything that waits. */
+	private drop(): void
+	{
+		const wasReady = this.isReady;
+
+		this.generation++;
+		this.isReady = false;
+		for (const name of Object.keys(this.timers))
+			clearTimeout(this.timers[name]);
+		this.timers = {};
+		this.channel?.close();
+		this.probe?.close();
+		this.channel = this.probe = undefined;
+		this.problem = { code: '', message: '' };
+		if (wasReady)
+			this.handler.lost();
+	}
+
+	/** Asks for a token; false when that failed. */
+	private async fetchToken(reason: TokenReason): Promise<boolean>
+	{
+		try
+		{
+			this.token = await this.options.token?.(reason) ?? undefined;
+			return true;
+		}
+		catch (error)
+		{
+			report(error);
+			return false;
+		}
+	}
+
+	/** One attempt with the present transport. */
+	private async dial(): Promise<void>
+	{
+		const old = this.state.value;
+		const isReopening = this.isReady;
+
+		this.drop();
+		const generation = this.generation;
+
+		if (!isReopening && old.state !== 'error')
+			this.setState(this.hasBeenReady ? 'reconnecting' : 'connecting', old.state === 'disconnected' ?
+				undefined : old.reason, old.message);
+		if (!isReopening || this.reason !== 'connect')
+		{
+			const isFetched = await this.fetchToken(this.reason);
+
+			if (generation !== this.generation)
+				return;
+			if (!isFetched)
+				return this.fail(0, 'token', 'the token callback failed');
+		}
+		this.reason = 'connect';
+		this.after('connect', this.options.connectTimeout, () => this.fail(0, 'timeout', 'no answer in time'));
+		this.channel = this.link(this.index, (frame) => this.receive(frame),
+			(code, message) => this.fail(code, undefined, message));
+	}
+
+	/** Opens a channel of a transport; link.frame and link.closed may be changed later. */
+	private link(index: number, frame: Link['frame'], closed: Link['closed']): Link
+	{
+		const link: Link = { frame, closed, close: () => {} };
+		const isOpen = () => this.channel === link || this.probe === link;
+		const context: ChannelContext = {
+			base: this.base,
+			token: this.token,
+			// In a request they are what they are without `op`.
+			subscriptions: () => this.handler.subscriptions().map((message) => ({ ...message, op: undefined })),
+			fetch: this.options.fetch,
+			WebSocket: this.options.WebSocket
+		};
+
+		try
+		{
+			const channel = this.options.transports[index]!.open(context, {
+				frame: (input) => isOpen() && link.frame(input),
+				alive: () => { this.lastSeen = performance.now(); },
+				closed: (code, message) => isOpen() && link.closed(code, message)
+			});
+
+			link.close = () => channel.close();
+			if (channel.send)
+				link.send = (message) => channel.send!(message);
+		}
+		catch (error)
+		{
+			queueMicrotask(() => isOpen() && link.closed(0, String(error)));
+		}
+		return link;
+	}
+
+	/** Takes a frame: what concerns the connection here, the rest to the client. */
+	private receive(input: unknown): void
+	{
+		const frame = readFrame(input);
+
+		this.lastSeen = performance.now();
+		if (!frame)
+			return;
+		if (!('op' in frame))
+			return this.handler.bad(frame, input);
+		switch (frame.op)
+		{
+			case 'welcome':
+				if (frame.protocol !== 1)
+					return this.fail(0, 'protocol', `protocol ${frame.protocol}`);
+				this.heartbeat = Math.max(frame.heartbeat, 0.01);
+				if (this.token !== undefined && this.channel?.send)
+					this.channel.send({ op: 'auth', ref: authRef, token: this.token });
+				else
+					this.becomeReady();
+				return;
+			case 'authenticated':
+				return this.becomeReady();
+			case 'expiring':
+				return void this.renew();
+			case 'pong':
+				return;
+			case 'error':
+				if (frame.close !== undefined)
+					return this.fail(frame.close, frame.code, frame.message);
+				if (frame.ref === undefined || frame.ref === null || frame.ref === authRef)
+				{
+					this.problem = { code: frame.code, message: frame.message ?? '' };
+					return;
+				}
+		}
+		this.handler.frame(frame);
+	}
+
+	/** The server has taken us. */
+	private becomeReady(): void
+	{
+		if (this.isReady)
+			return;
+		clearTimeout(this.timers.connect);
+		this.isReady = this.hasBeenReady = true;
+		this.tried = this.refusals = 0;
+		this.setState('connected');
+		this.after('stable', this.options.stableAfter, () =>
+		{
+			this.attempt = 0;
+			this.setState('connected');
+		});
+		this.watch();
+		if (this.index > 0)
+		{
+			// Where the first transport has worked before, it is likely to be back soon.
+			this.after('upgrade', Math.min(this.options.upgradeInterval, this.hasUsedFirst ? 5000 : Infinity),
+				() => this.upgrade());
+		}
+		else
+			this.hasUsedFirst = true;
+		this.handler.ready(this.isOneWay);
+	}
+
+	/** Ends a channel that is silent for over two heartbeats; asks after one. */
+	private watch(): void
+	{
+		const beat = this.heartbeat * 1000;
+
+		this.after('watch', beat * 0.5, () =>
+		{
+			const silence = performance.now() - this.lastSeen;
+
+			if (silence > beat * 2.5)
+				return this.fail(0, 'timeout', 'the connection is silent');
+			if (silence > beat * 1.2)
+				this.send({ op: 'ping' });
+			this.watch();
+		});
+	}
+
+	/** The token expires soon: sends a new one. */
+	private async renew(): Promise<void>
+	{
+		const generation = this.generation;
+
+		if (!await this.fetchToken('expiring') || generation !== this.generation || this.token === undefined)
+			return;
+		if (!this.send({ op: 'auth', ref: authRef, token: this.token }))
+			this.reopen();
+	}
+
+	/** Tries the first transport beside the fallback in use; it takes over when it is welcomed. */
+	private upgrade(): void
+	{
+		const end = () =>
+		{
+			this.probe?.close();
+			this.probe = undefined;
+			this.after('upgrade', this.options.upgradeInterval, () => this.upgrade());
+		};
+
+		if (this.probe)
+			return;
+		this.after('upgrade', this.options.connectTimeout, end);
+		const probe: Link = this.link(0, (input) =>
+		{
+			const frame = readFrame(input);
+
+			if (!frame || !('op' in frame) || frame.op !== 'welcome')
+				return;
+			this.probe = undefined;
+			this.drop();
+			this.index = 0;
+			this.channel = probe;
+			probe.frame = (next) => this.receive(next);
+			probe.closed = (code, message) => this.fail(code, undefined, message);
+			this.after('connect', this.options.connectTimeout, () => this.fail(0, 'timeout', 'no answer in time'));
+			this.receive(input);
+		}, end);
+		this.probe = probe;
+	}
+
+	/** The channel failed, or was refused: decides when to try what next. */
+	private fail(code: number, reason = this.problem.code || reasons[code] || 'network',
+		message?: string): void
+	{
+		const { transports, minDelay, maxDelay, random } = this.options;
+		const wasReady = this.isReady;
+		const isRefused = ['unauthorized', 'expired'].includes(reason);
+		let isError = ['forbidden', 'protocol', 'token'].includes(reason);
+		const text = message || this.problem.message;
+		let delay: number | undefined;
+
+		this.drop();
+		if (isRefused)
+		{
+			// A fresh token may do; a second refusal says that it does not.
+			this.reason = reason as TokenReason;
+			if (this.refusals++ === 0 && this.options.token)
+				delay = 0;
+			else
+				isError = true;
+		}
+		else if (!wasReady && !isError && ++this.tried < transports.length)
+		{
+			this.index = (this.index + 1) % transports.length;
+			delay = 0;
+		}
+		else if (!wasReady && !isError)
+		{
+			this.tried = 0;
+			this.index = 0;
+		}
+		delay ??= random() * Math.min(maxDelay, minDelay * 2 ** this.attempt);
+		if (isError)
+			delay = maxDelay * (0.5 + random() / 2);
+		if (delay > 0)
+			this.attempt++;
+		this.setState(isError ? 'error' : this.state.value.state === 'error' ? 'error' :
+			this.hasBeenReady ? 'reconnecting' : 'connecting', reason, text);
+		this.after('retry', delay, () => void this.dial());
+	}
+}

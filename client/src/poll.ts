@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// poll.ts
+//	Long poll: one request after the other, each a session of its own that goes on where the last ended.
+
+import { RealtimeError } from './error.js';
+import { post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
+
+export interface PollAnswer
+{
+	frames: unknown[];
+	position?: string;
+}
+
+/** One request. Rejects as fetch does, or with a RealtimeError whose detail is the HTTP status. */
+export async function poll(context: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, body: object,
+	signal: AbortSignal): Promise<PollAnswer>
+{
+	const response = await post(context, '/v1/poll', body, signal);
+
+	if (!response.ok)
+	{
+		const { code, message } = await refusal(response);
+
+		throw new RealtimeError(code, message, response.status);
+	}
+	const answer = await response.json() as PollAnswer;
+
+	if (!Array.isArray(answer?.frames))
+		throw new RealtimeError('bad_frame', 'an answer without frames', 0);
+	return answer;
+}
+
+/** Polls until the signal. */
+async function run(context: ChannelContext, handler: ChannelHandler, signal: AbortSignal): Promise<void>
+{
+	for (let timeout = 1; !signal.aborted; timeout = 25)
+	{
+		const answer = await poll(context, { subscribe: context.subscriptions(), timeout }, signal);
+		let last: unknown;
+
+		for (last of answer.frames)
+		{
+			if (!signal.aborted)
+				handler.frame(last);
+		}
+		// The batch is closed by the answer's position when no frame did.
+		if (!signal.aborted && answer.position && (last as { op?: unknown } | null)?.op !== 'position')
+			handler.frame({ op: 'position', position: answer.position });
+		if (!signal.aborted)
+			handler.alive();
+	}
+}
+
+export const longPoll: Transport = {
+	name: 'poll',
+
+	open(context: ChannelContext, handler: ChannelHandler): Channel
+	{
+		const controller = new AbortController();
+		const { signal } = controller;
+
+		queueMicrotask(() => run(context, handler, signal).catch((error) =>
+		{
+			if (!signal.aborted)
+				handler.closed(error instanceof RealtimeError ? Number(error.detail) : 0, String(error.message));
+		}));
+		return { close: () => controller.abort() };
+	}
+};

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// protocol.ts
+//	The frames of realtime.v1 as types, and the check that what came is one. See doc/protocol.md. Knows
+//	no transport and no state.
+
+import { parsePosition } from './position.js';
+
+/** How urgent an event is. */
+export type Priority = 'low' | 'normal' | 'high' | 'critical';
+
+/** A row's key: text for one column of any type, an object of texts for several. */
+export type Id = string | Record<string, string>;
+
+/** A row as it comes from the database. */
+export type Row = Record<string, unknown>;
+
+export interface EventMeta
+{
+	timestamp: string;
+	tx: string;
+	seq: number;
+	userId: string | null;
+	sessionId: string | null;
+	priority: Priority;
+	omitted?: string[];
+	newId?: Id;
+	oldId?: Id;
+	toUser?: string;
+}
+
+/** What happened, as the database wrote it. */
+export interface RealtimeEvent<T = Row>
+{
+	event: string;
+	feature: string;
+	entity: string;
+	action: string;
+	id: Id | null;
+	data: T;
+	old?: Partial<T>;
+	meta: EventMeta;
+}
+
+export type Operator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is';
+
+/** `[column, operator, value]`; all terms of a filter must hold. */
+export type FilterTerm = [column: string, operator: Operator | `not.${Operator}`, value: unknown];
+
+/** What one wants to hear of. Missing feature, entity or action means every. */
+export interface Subscription
+{
+	feature?: string;
+	entity?: string;
+	action?: string | string[];
+	filter?: FilterTerm[];
+	columns?: string[];
+	snapshot?: boolean;
+	limit?: number;
+	order?: string[];
+	since?: string;
+}
+
+export interface SnapshotRow<T = Row>
+{
+	id: Id;
+	data: T;
+}
+
+export type Ref = string | number;
+
+/** What the server sends. */
+export type Frame =
+	| { op: 'welcome'; session: string; protocol: number; epoch: string; heartbeat: number }
+	| { op: 'authenticated'; ref?: Ref; role?: string; user?: string | null; expires?: number | null }
+	| { op: 'subscribed'; ref: Ref; view: string; position: string }
+	| { op: 'snapshot'; view: string; part?: number; last: boolean; rows: SnapshotRow[] }
+	| { op: 'commit'; view: string; tx: string; part?: number; last?: boolean; merged?: boolean;
+		events: RealtimeEvent[] }
+	| { op: 'position'; position: string }
+	| { op: 'synced'; ref?: Ref; tx: string }
+	| { op: 'gap'; view: string; reason: string; position?: string }
+	| { op: 'unsubscribed'; ref?: Ref; view?: string }
+	| { op: 'expiring'; expires?: number }
+	| { op: 'pong'; ref?: Ref }
+	| { op: 'error'; ref?: Ref; code: string; message?: string; view?: string; close?: number };
+
+/** Why a frame was not taken. */
+export interface BadFrame
+{
+	problem: string;
+
+	/** The view whose data the frame may have carried; undefined: cannot be told. */
+	view?: string;
+
+	/** Whether data may be lost with it: it is none of the frames that carry none. */
+	isLoss: boolean;
+}
+
+// Members per op and their kinds: s text, n number, b boolean, a list, r ref; ? may be missing.
+const shapes: Record<string, string> = {
+	welcome: 'session:s protocol:n epoch:s heartbeat:n',
+	authenticated: '',
+	subscribed: 'ref:r view:s position:s',
+	snapshot: 'view:s last:b rows:a',
+	commit: 'view:s tx:s events:a',
+	position: 'position:s',
+	synced: 'tx:s',
+	gap: 'view:s reason:s',
+	unsubscribed: 'view:s?',
+	expiring: '',
+	pong: '',
+	error: 'code:s message:s? view:s? close:n?'
+};
+const kinds: Record<string, (value: unknown) => boolean> = {
+	s: (value) => typeof value === 'string',
+	n: (value) => typeof value === 'number',
+	b: (value) => typeof value === 'boolean',
+	a: Array.isArray,
+	r: (value) => typeof value === 'string' || typeof value === 'number'
+};
+const digits = /^\d{1,20}$/;
+const carriers = ['snapshot', 'commit', 'gap'];
+
+/** Whether a value is an object with members. */
+export function isObject(value: unknown): value is Record<string, unknown>
+{
+	return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const isId = (id: unknown): boolean => typeof id === 'string' || isObject(id);
+
+/** What is wrong with an event; undefined when nothing is. */
+export function eventProblem(event: unknown): string | undefined
+{
+	if (!isObject(event))
+		return 'an event is no object';
+	for (const name of ['event', 'feature', 'entity', 'action'])
+	{
+		if (typeof event[name] !== 'string')
+			return `an event without ${name}`;
+	}
+	if (event.event !== `${event.feature}.${event.entity}.${event.action}`)
+		return 'an event whose name is not its feature, entity and action';
+	if (event.id !== null && event.id !== undefined && !isId(event.id))
+		return 'an event whose id is none';
+	if (!isObject(event.meta) || !digits.test(String(event.meta.tx)) || typeof event.meta.seq !== 'number')
+		return 'an event without transaction';
+	if (['created', 'updated', 'deleted', 'entered', 'left'].includes(event.action as string) && (!isId(event.id) ||
+		(event.action !== 'left' && event.action !== 'deleted' && !isObject(event.data))))
+		return 'a change of a row without the row';
+	return undefined;
+}
+
+/** What is wrong with an object as a frame; undefined when nothing is. */
+function frameProblem(frame: Record<string, unknown>, shape: string): string | undefined
+{
+	for (const member of shape.split(' '))
+	{
+		const [name, kind] = member.split(':');
+		const value = frame[name!];
+
+		if (kind && !(value === undefined && kind[1]) && !kinds[kind[0]!]!(value))
+			return `${frame.op} with a bad ${name}`;
+	}
+	switch (frame.op)
+	{
+		case 'position':
+		case 'subscribed':
+			return parsePosition(frame.position as string) ? undefined : 'a position that is none';
+		case 'snapshot':
+			return (frame.rows as unknown[]).every((row) => isObject(row) && isId(row.id) && isObject(row.data)) ?
+				undefined : 'a snapshot with a bad row';
+		case 'commit':
+			if (!digits.test(frame.tx as string))
+				return 'a commit without transaction';
+			for (const event of frame.events as unknown[])
+			{
+				const problem = eventProblem(event);
+
+				if (problem)
+					return problem;
+			}
+	}
+	return undefined;
+}
+
+/**
+ * Reads what came, text or object. Never throws. Returns the frame; or undefined for an op that this
+ * version does not know, which is not an error; or what is wrong.
+ */
+export function readFrame(input: unknown): Frame | BadFrame | undefined
+{
+	let frame = input;
+
+	if (typeof frame === 'string')
+	{
+		try
+		{
+			frame = JSON.parse(frame);
+		}
+		catch
+		{
+			return { problem: 'no JSON', isLoss: true };
+		}
+	}
+	if (!isObject(frame) || typeof frame.op !== 'string')
+		return { problem: 'no object with op', isLoss: true };
+	if (!Object.hasOwn(shapes, frame.op))
+		return undefined;
+
+	const problem = frameProblem(frame, shapes[frame.op]!);
+
+	return problem ? {
+		problem,
+		isLoss: carriers.includes(frame.op),
+		...(typeof frame.view === 'string' ? { view: frame.view } : {})
+	} : frame as Frame;
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// transport.ts
+//	What a transport is: opens channels that bring frames. websocket.ts, events.ts and poll.ts are the
+//	three of the protocol; shared.ts has one to other tabs.
+
+/** A connection under way or open. */
+export interface Channel
+{
+	/** Sends a message. Missing where the channel is one-way: then all is in the request. */
+	send?(message: object): void;
+
+	/** Ends it; nothing is called back any more. */
+	close(): void;
+}
+
+/** What a channel tells. None of these is called before open() has returned. */
+export interface ChannelHandler
+{
+	/** A frame, as text or object, not checked. */
+	frame(frame: unknown): void;
+
+	/** Something came that is no frame: the peer lives. */
+	alive(): void;
+
+	/** The channel has ended. The code is a close code, or an HTTP status, or 0 for none. */
+	closed(code: number, reason: string): void;
+}
+
+export interface ChannelContext
+{
+	/** The notifier, without the path of a transport. */
+	base: URL;
+	token: string | undefined;
+
+	/** The subscriptions, as messages of the protocol; asked for each time they are sent. */
+	subscriptions(): object[];
+	fetch: typeof fetch;
+	WebSocket: typeof WebSocket | undefined;
+}
+
+export interface Transport
+{
+	readonly name: string;
+	open(context: ChannelContext, handler: ChannelHandler): Channel;
+}
+
+/** The address of one of the notifier's paths. */
+export function address(base: URL, path: string): URL
+{
+	const url = new URL(base);
+
+	url.pathname = url.pathname.replace(/\/+$/, '') + path;
+	return url;
+}
+
+/** Sends a request of the protocol. Rejects as fetch does. */
+export function post(context: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, path: string, body: object,
+	signal: AbortSignal): Promise<Response>
+{
+	const { fetch } = context;
+
+	return fetch(address(context.base, path), {
+		method: 'POST',
+		cache: 'no-store',
+		headers: { 'content-type': 'application/json' },
+		body: JSON.stringify({ ...(context.token === undefined ? {} : { token: context.token }), ...body }),
+		signal
+	});
+}
+
+/** What an HTTP answer that is no success says. */
+export async function refusal(response: Response): Promise<{ code: string; message: string }>
+{
+	try
+	{
+		const { error } = await response.json() as { error: { code: string; message: string } };
+
+		return { code: String(error.code), message: String(error.message) };
+	}
+	catch
+	{
+		return { code: `http_${response.status}`, message: `HTTP status ${response.status}` };
+	}
+}
