@@ -33,6 +33,8 @@
 #define PAUSE_MS 100			/* without memory or descriptors in the kernel */
 #define ADDRESS_SLOTS 4096
 #define BACKLOG 4096
+#define UNSENT_MAX (128 * 1024)	/* bytes that the kernel takes ahead: more would wait where nothing can
+								 * be merged or dropped, for each slow reader */
 
 /* One listening socket. */
 struct place
@@ -196,10 +198,12 @@ set_options(const struct listener *listener, int fd)
 	unsigned	alive_s = options->heartbeat_s * 2 > options->slow_timeout_s + 30 ? options->heartbeat_s * 2
 		: options->slow_timeout_s + 30;
 	unsigned	timeout_ms = alive_s * 1000;
+	int			unsent = UNSENT_MAX;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
 /* Tells a connection above the limits why, if its socket takes it at once, and closes it. */
@@ -445,7 +449,6 @@ open_tcp(struct listener *listener, char *where)
 	struct addrinfo *found;
 	char	   *colon = strrchr(where, ':');
 	char	   *host = where;
-	char	   *end;
 	int			result;
 
 	if (colon == NULL || colon[1] == 0 || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
@@ -454,7 +457,8 @@ open_tcp(struct listener *listener, char *where)
 	*colon = 0;
 	if (host[0] == '[')
 	{
-		end = strchr(++host, ']');
+		char	   *end = strchr(++host, ']');
+
 		if (end == NULL || end[1] != 0)
 			return cannot_listen(where, "not HOST:PORT, [IPV6]:PORT or unix:/PATH");
 		*end = 0;

@@ -30,7 +30,7 @@
 #include "session.h"
 #include "wheel.h"
 
-#define PEER_WRITE_MAX (64 * 1024)	/* bytes in one write, and in the scratch buffer */
+#define PEER_WRITE_MAX ((size_t) 64 * 1024)	/* bytes in one write, and in the scratch buffer */
 #define PEER_TICK_MS 250		/* how fine deadlines are */
 #define PEER_LINGER_MS 5000		/* for a peer to take its last bytes and hang up */
 #define PEER_BATCH 128			/* frames looked at in one go */

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -31,6 +32,7 @@ struct transport_context
 	struct lws_vhost *vhost;	/* new connections go here: the newest one with certificates */
 	struct peer *adopting;		/* until libwebsockets gave it back or took it */
 	unsigned	vhosts;			/* made so far: for their names */
+	int64_t		stamp;			/* of the files with the certificate and its key */
 };
 
 /* libwebsockets and OpenSSL set themselves up in their first context: one thread at a time. */
@@ -438,6 +440,20 @@ peer_close(struct peer *peer, unsigned code, const char *reason)
 		peer_cut(peer);
 }
 
+/* Changes when one of the two files does. */
+static int64_t
+file_stamp(const struct options *options)
+{
+	struct stat status;
+	int64_t		stamp = 0;
+
+	if (stat(options->tls_certificate, &status) == 0)
+		stamp += status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
+	if (stat(options->tls_key, &status) == 0)
+		stamp ^= status.st_mtim.tv_sec * INT64_C(2000000000) + status.st_mtim.tv_nsec;
+	return stamp;
+}
+
 /* A set of connections with one TLS configuration; NULL: said in the log. */
 static struct lws_vhost *
 vhost_new(struct server *server)
@@ -464,6 +480,7 @@ vhost_new(struct server *server)
 			return NULL;
 		}
 		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		transport->stamp = file_stamp(options);
 		info.ssl_cert_filepath = options->tls_certificate;
 		info.ssl_private_key_filepath = options->tls_key;
 		info.ssl_options_set = SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1;
@@ -544,7 +561,7 @@ server_adopt(struct server *server, int fd, const char *address, bool is_local)
 		peer->next->link = &peer->next;
 	server->peers = peer;
 	server->count++;
-	peer_wait(peer, server->options->handshake_timeout_s * 1000);
+	peer_wait(peer, server->is_draining ? 0 : server->options->handshake_timeout_s * 1000);
 
 	memset(&adopt, 0, sizeof(adopt));
 	adopt.vh = server->transport->vhost;
@@ -566,6 +583,10 @@ server_reload(struct server *server, const struct options *options)
 	server->options = options;
 	if (options->tls_certificate == NULL || old->tls_certificate == NULL)
 		return;					/* from TLS to none or back takes a restart */
+	if (file_stamp(options) == server->transport->stamp &&
+		strcmp(options->tls_certificate, old->tls_certificate) == 0 &&
+		strcmp(options->tls_key, old->tls_key) == 0)
+		return;
 	pthread_mutex_lock(&setup_lock);
 	vhost = vhost_new(server);
 	pthread_mutex_unlock(&setup_lock);

@@ -18,7 +18,7 @@
 #include "protocol.h"
 #include "stats.h"
 
-#define POLL_COLLECT_MAX (256 * 1024)	/* bytes */
+#define POLL_COLLECT_MAX ((size_t) 256 * 1024)	/* bytes */
 
 struct feed_state
 {
@@ -105,7 +105,8 @@ wait_on(struct peer *peer)
 {
 	const struct options *options = peer->server->options;
 	int64_t		now = loop_clock_us();
-	int64_t		ms = (int64_t) options->heartbeat_s * 1000;
+	/* a deadline is up to two ticks late, but something must come at every heartbeat */
+	int64_t		ms = (int64_t) options->heartbeat_s * 1000 - 2 * PEER_TICK_MS;
 
 	if (peer->session != NULL && session_is_waiting_for_auth(peer->session))
 	{

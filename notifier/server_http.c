@@ -310,7 +310,7 @@ send_file(struct peer *peer)
 
 	while (!peer->is_blocked && file->left > 0)
 	{
-		size_t		want = file->left < PEER_WRITE_MAX ? (size_t) file->left : PEER_WRITE_MAX;
+		size_t		want = (size_t) file->left < PEER_WRITE_MAX ? (size_t) file->left : PEER_WRITE_MAX;
 		ssize_t		n = read(file->fd, scratch, want);
 
 		if (n < 0 && errno == EINTR)

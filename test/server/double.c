@@ -75,6 +75,8 @@ struct program
 	struct loop *loop;
 	struct listener *listener;
 	struct options *options;
+	struct options *retired[10];	/* by reloads; threads may still read them */
+	unsigned	nretired;
 	struct worker *workers;
 	unsigned	nworkers;
 	unsigned	drained;
@@ -485,8 +487,9 @@ on_signal(void *arg, int signal)
 
 	if (signal == SIGHUP)
 	{
-		struct options *options = memory_alloc_zeroed(sizeof(*options));	/* the old ones stay in use */
+		struct options *options = memory_alloc_zeroed(sizeof(*options));
 
+		program->retired[program->nretired++ % 10] = options;
 		if (options_reread(options, program->argc, program->argv, stderr) == RT_OK)
 			program->options = options;
 		listener_reload(program->listener, program->options);
@@ -538,10 +541,10 @@ main(int argc, char **argv)
 		pthread_join(program.workers[i].thread, NULL);
 	listener_free(program.listener);
 	loop_free(program.loop);
-	if (program.options != &options)
+	for (unsigned i = 0; i < program.nretired && i < 10; i++)
 	{
-		options_release(program.options);
-		memory_free(program.options);
+		options_release(program.retired[i]);
+		memory_free(program.retired[i]);
 	}
 	options_release(&options);
 	memory_free(program.workers);
