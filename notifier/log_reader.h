@@ -1,0 +1,97 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * log_reader.h
+ *	  Reads the commit log: one poll at a time, from the position where the last one ended. Knows the log's
+ *	  SQL (extension/); not when to poll.
+ *
+ * Model
+ * 1. A poll is one group of three statements, thus one transaction in one round trip: guard, check, read.
+ *	  The guard looks into the log, so that until the end of the poll prune cannot empty any part of it. The
+ *	  check then asks in a new statement whether the log still has all that the last position has not seen.
+ * 2. The read answers first with its position, that is its snapshot, then with the rows that this snapshot
+ *	  sees and the last position does not cover. Before it answers it has flushed the WAL up to an insert
+ *	  position later than its snapshot: all that it sees is durable.
+ * 3. So when the first row comes, everything is known: history is whole (1), all is durable (2), and the
+ *	  epoch is the last one's or not. Rows are told as they come, in batches of LOG_READER_BATCH_BYTES, and
+ *	  nothing is ever held back in memory.
+ * 4. When a poll breaks off, the one after it repeats it from the last position: rows told already are
+ *	  skipped (told.h), and the transaction that was cut comes first, so that its parts stay together.
+ *	  It could have read nothing of what comes now, whatever the order in the log.
+ * 5. A lost history or another epoch makes a gap: the position is dropped, and a poll from nowhere gives the
+ *	  new one.
+ * 6. The connection LISTENs, too; it comes back for ever.
+ */
+#ifndef RT_LOG_READER_H
+#define RT_LOG_READER_H
+
+#include <stdbool.h>
+
+#include "batch.h"
+#include "loop.h"
+
+#define LOG_READER_BATCH_BYTES (2 * 1024 * 1024)	/* of chunks, when another batch begins */
+#define LOG_READER_BATCH_CHUNKS 2048
+
+struct log_reader;
+
+struct log_reader_config
+{
+	const char *conninfo;
+	void	   *arg;
+
+	/* Connected and prepared; polls can begin, and none will before log_reader_poll(). */
+	void		(*on_ready) (void *arg);
+
+	/* Lost, or of no use for now. */
+	void		(*on_down) (void *arg);
+
+	/* The first answer since on_ready: the log can be read. */
+	void		(*on_up) (void *arg);
+	void		(*on_notify) (void *arg, unsigned n);
+
+	/* A batch, borrowed. */
+	void		(*on_batch) (void *arg, struct batch *batch);
+
+	/* A poll ended that saw so many transactions. */
+	void		(*on_polled) (void *arg, unsigned commits);
+};
+
+struct log_reader *log_reader_new(struct loop *loop, const struct log_reader_config *config);
+void		log_reader_free(struct log_reader *reader);
+void		log_reader_start(struct log_reader *reader);
+
+bool		log_reader_is_ready(const struct log_reader *reader);
+bool		log_reader_is_polling(const struct log_reader *reader);
+
+/*
+ * Polls; ready, and no poll under way. When it is asked for, its position is told in any case (by a later poll
+ * if this one breaks off); else when there are rows, or now and then when it is a new one.
+ */
+void		log_reader_poll(struct log_reader *reader, bool is_asked);
+
+/* Stops reading the socket, within a poll if need be; goes on. */
+void		log_reader_pause(struct log_reader *reader);
+void		log_reader_resume(struct log_reader *reader);
+
+/*
+ * The read: its position, then the rows that a position (xmax $1, xip $2) does not cover, in the order of
+ * an expression for the log's lsn. The position is not told before the WAL is flushed.
+ */
+#define LOG_READER_SQL(lsn) \
+	"SELECT r.position, r.xid, r.part, r.is_last, r.commit_us, r.events FROM (" \
+	"SELECT CASE WHEN realtime.flush() IS NOT NULL THEN realtime.position() END AS position," \
+	" NULL::xid8 AS xid, NULL::int AS part, NULL::boolean AS is_last, NULL::bigint AS commit_us," \
+	" NULL::json AS events, NULL::pg_lsn AS lsn" \
+	" UNION ALL" \
+	" SELECT NULL, l.xid, l.part, lead(l.xid) OVER w IS DISTINCT FROM l.xid," \
+	" (extract(epoch FROM l.at) * 1000000)::bigint, l.events, " lsn \
+	" FROM realtime.commit_log l WHERE l.xid >= $1::xid8 OR l.xid = ANY ($2::xid8[])" \
+	" WINDOW w AS (ORDER BY " lsn " NULLS FIRST, l.xid NULLS FIRST, l.part NULLS FIRST)" \
+	") r ORDER BY r.lsn NULLS FIRST, r.xid NULLS FIRST, r.part NULLS FIRST"
+
+/* For others: see source.h. */
+#define LOG_READER_GUARD_SQL "SELECT FROM realtime.commit_log WHERE xid = '0'"
+#define LOG_READER_HISTORY_SQL LOG_READER_SQL("l.lsn")
+
+#endif
