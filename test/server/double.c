@@ -62,6 +62,7 @@ struct session
 struct worker
 {
 	struct program *program;
+	const struct options *options;	/* its thread's own view: reloads are handed over */
 	unsigned	number;
 	struct loop *loop;
 	struct server *server;
@@ -82,6 +83,12 @@ struct program
 	unsigned	drained;
 	int			argc;
 	char	  **argv;
+};
+
+struct reload
+{
+	struct worker *worker;
+	const struct options *options;
 };
 
 struct handed
@@ -164,7 +171,7 @@ session_open(struct worker *worker, const struct peer_info *info, unsigned *stat
 	session->worker = worker;
 	session->peer = info->peer;
 	session->transport = info->transport;
-	session->is_waiting = info->token == NULL && worker->program->options->anon_role == NULL;
+	session->is_waiting = info->token == NULL && worker->options->anon_role == NULL;
 	snprintf(session->address, sizeof(session->address), "%s", info->address);
 	session->next = worker->sessions;
 	session->link = &worker->sessions;
@@ -469,15 +476,17 @@ drain(void *arg)
 {
 	struct worker *worker = arg;
 
-	server_drain(worker->server, worker->program->options->drain_s, drained, worker);
+	server_drain(worker->server, worker->options->drain_s, drained, worker);
 }
 
 static void
 reload(void *arg)
 {
-	struct worker *worker = arg;
+	struct reload *reload_of = arg;
 
-	server_reload(worker->server, worker->program->options);
+	reload_of->worker->options = reload_of->options;
+	server_reload(reload_of->worker->server, reload_of->options);
+	memory_free(reload_of);
 }
 
 static void
@@ -494,7 +503,13 @@ on_signal(void *arg, int signal)
 			program->options = options;
 		listener_reload(program->listener, program->options);
 		for (unsigned i = 0; i < program->nworkers; i++)
-			loop_post(program->workers[i].loop, reload, &program->workers[i]);
+		{
+			struct reload *of = memory_alloc_zeroed(sizeof(*of));
+
+			of->worker = &program->workers[i];
+			of->options = program->options;
+			loop_post(of->worker->loop, reload, of);
+		}
 		log_write(LOG_LEVEL_INFO, "reloaded", "workers=%u", program->nworkers);
 		return;
 	}
@@ -524,6 +539,7 @@ main(int argc, char **argv)
 
 		worker->program = &program;
 		worker->number = i;
+		worker->options = &options;
 		worker->loop = loop_new();
 		worker->server = server_new(worker->loop, worker, &options);
 		if (worker->server == NULL)
