@@ -107,13 +107,13 @@ chunk_memory(const struct chunk *chunk)
 struct batch *
 batch_new(struct chunk *const *chunks, unsigned n, const char *position_text, const char *gap)
 {
-	struct batch *batch = memory_alloc_zeroed(sizeof(*batch) + n * sizeof(batch->chunks[0]));
+	struct batch *batch = memory_alloc_zeroed(sizeof(*batch) + n * sizeof(struct chunk *));
 
 	atomic_init(&batch->refs, 1);
 	batch->gap = gap;
 	batch->nchunks = n;
 	if (n > 0)
-		memcpy(batch->chunks, chunks, n * sizeof(batch->chunks[0]));
+		memcpy(batch->chunks, chunks, n * sizeof(struct chunk *));
 	/* A position too long to be told (position.h) ends nothing: a later one will. */
 	if (position_text != NULL
 		&& position_parse(&batch->position, position_text, strlen(position_text)) == RT_OK)
@@ -147,7 +147,7 @@ batch_unref(struct batch *batch)
 size_t
 batch_memory(const struct batch *batch)
 {
-	size_t		size = sizeof(*batch) + batch->nchunks * sizeof(batch->chunks[0]);
+	size_t		size = sizeof(*batch) + batch->nchunks * sizeof(struct chunk *);
 
 	if (batch->is_end)
 		size += strlen(batch->position_text) + 1 + strlen(batch->position.epoch) + 1

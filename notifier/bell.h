@@ -7,8 +7,8 @@
  * Model
  * 1. The connection only arms, disarms and says that it lives. It does not LISTEN: a stopped process does
  *	  not read, and a session that cannot send its notifications cannot time out either, so it would keep
- *	  the lock, and all writers ringing. Idle for BELL_IDLE_S, the server ends it, and the lock is gone.
- * 2. Arming waits for the writers that were told not to ring, BELL_LOCK_MS at a time, then pauses: whoever
+ *	  the lock, and all writers ringing. Idle for BELL_IDLE_TIMEOUT, the server ends it, and the lock is gone.
+ * 2. Arming waits for the writers that were told not to ring, BELL_LOCK_TIMEOUT at a time, then pauses: whoever
  *	  waits makes all others ring.
  * 3. on_change comes when it is armed (a poll that begins after it sees all that did not ring) and
  *	  when it is not armed any more without having been asked.
@@ -20,8 +20,8 @@
 
 #include "loop.h"
 
-#define BELL_IDLE_S 10
-#define BELL_LOCK_MS 100
+#define BELL_IDLE_TIMEOUT "10s"	/* the server's idle_session_timeout */
+#define BELL_LOCK_TIMEOUT "100ms"
 #define BELL_ALIVE_MS 3000		/* how often it says that it lives; unanswered for so long: lost */
 #define BELL_CHECK_MS 1000		/* bell_check() asks at most so often */
 

@@ -26,11 +26,12 @@
 #define RT_LOG_READER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "batch.h"
 #include "loop.h"
 
-#define LOG_READER_BATCH_BYTES (2 * 1024 * 1024)	/* of chunks, when another batch begins */
+#define LOG_READER_BATCH_BYTES ((size_t) 2 * 1024 * 1024)	/* of chunks, when another batch begins */
 #define LOG_READER_BATCH_CHUNKS 2048
 
 struct log_reader;
