@@ -47,8 +47,8 @@ function orderCard(id, data)
 	return li;
 }
 
-/** Puts the cards of changed orders in place; the others stay as they are. */
-function show(changed)
+/** Puts the cards of changed orders in place; the others stay as they are. News is marked. */
+function show(changed, isNews)
 {
 	const list = $('orders');
 
@@ -62,7 +62,7 @@ function show(changed)
 			continue;
 		}
 		const fresh = orderCard(id, data);
-		fresh.classList.add('changed');
+		fresh.classList.toggle('changed', isNews);
 		if (card)
 			card.replaceWith(fresh);
 		else
@@ -77,9 +77,12 @@ function addToFeed(event)
 {
 	const li = element('li', '');
 	const what = element('span', '');
-	const time = element('time', '', new Date(event.meta.timestamp).toLocaleTimeString());
-	const old = Object.entries(event.old ?? {}).map(([name, value]) =>
-		`${name}: ${value} → ${event.data?.[name]}`).join(', ');
+	const time = element('time', '', new Date(event.meta.timestamp)
+		.toLocaleTimeString([], { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit' }));
+	const old = event.action === 'status_changed'
+		? `${event.data.old_status} → ${event.data.new_status}`
+		: Object.entries(event.old ?? {}).filter(([name]) => !name.endsWith('_at'))
+			.map(([name, value]) => `${name}: ${value ?? '–'} → ${event.data?.[name]}`).join(', ');
 
 	what.append(element('b', '', event.action), ` ${event.entity} #${event.id} `,
 		element('span', 'detail', old));
@@ -115,6 +118,7 @@ function applyEvent(event)
 function applyBatch()
 {
 	const changed = new Set();
+	const isNews = !batch.some((frame) => frame.op === 'snapshot');
 
 	for (const frame of batch)
 	{
@@ -138,7 +142,7 @@ function applyBatch()
 		}
 	}
 	batch = [];
-	show(changed);
+	show(changed, isNews);
 }
 
 function receive(frame)
