@@ -5,8 +5,9 @@
  *	  See protocol.h. The one file of the daemon's message path that knows jansson.
  *
  * jansson says whether a message is JSON; its members are then read as slices of the text, so that a
- * number keeps its digits. Strings go, unescaped, into one block of memory: an unescaped string with its
- * zero is never longer than the quoted one.
+ * number keeps its digits and may have any size. Strings go, unescaped, into one block of memory: an
+ * unescaped string with its zero is never longer than the quoted one. Members are read twice, op and ref
+ * first, so the block has room for twice the text.
  */
 #include "protocol.h"
 
@@ -63,6 +64,21 @@ take_string(struct parser *parser, struct slice value, size_t max)
 	text[len] = '\0';
 	parser->strings += len + 1;
 	return text;
+}
+
+/* A string's inside without escapes; the text's own bytes when it has none. */
+static struct slice
+plain(struct parser *parser, struct slice inside)
+{
+	long		len;
+
+	if (inside.len == 0 || memchr(inside.at, '\\', inside.len) == NULL)
+		return inside;
+	len = jsonscan_unescape(inside, parser->strings);
+	inside.at = parser->strings;
+	inside.len = len < 0 ? 0 : (size_t) len;
+	parser->strings += inside.len;
+	return inside;
 }
 
 /* Room for an array in the message's memory. */
@@ -158,7 +174,7 @@ static int
 parse_is(struct parser *parser, struct slice value, struct message_term *term)
 {
 	if (jsonscan_kind(value) == JSON_KIND_STRING)
-		value = jsonscan_inside(value);
+		value = plain(parser, jsonscan_inside(value));
 	if (slice_equals(value, "null"))
 		term->op = OPERATOR_IS_NULL;
 	else if (slice_equals(value, "true"))
@@ -189,7 +205,7 @@ parse_term(struct parser *parser, struct slice text, struct message_term *term)
 	term->column = take_string(parser, element[0], PROTOCOL_NAME_MAX);
 	if (term->column == NULL || jsonscan_kind(element[1]) != JSON_KIND_STRING)
 		return fail(parser, "a filter term is [column, operator, value]");
-	op = jsonscan_inside(element[1]);
+	op = plain(parser, jsonscan_inside(element[1]));
 	if (op.len > 4 && memcmp(op.at, "not.", 4) == 0)
 	{
 		term->is_negated = true;
@@ -414,12 +430,12 @@ check_message(struct parser *parser)
 	return RT_OK;
 }
 
-/* A ref is a whole number of at most 16 digits or a string of at most 64 bytes. */
+/* A ref is a whole number of at most 16 digits or a string of at most 64 bytes, escapes resolved. */
 static bool
-is_ref(struct slice value)
+is_ref(struct parser *parser, struct slice value)
 {
 	if (jsonscan_kind(value) == JSON_KIND_STRING)
-		return value.len <= 66;
+		return plain(parser, jsonscan_inside(value)).len <= 64;
 	if (value.len == 0 || value.len > 16)
 		return false;
 	for (size_t i = 0; i < value.len; i++)
@@ -434,18 +450,30 @@ parse_head(struct parser *parser, struct slice object)
 {
 	static const char *const ops[] = {"auth", "subscribe", "unsubscribe", "sync", "ping"};
 	struct message *message = parser->message;
+	struct jsonscan scan;
+	struct slice key;
 	struct slice value;
+	struct slice ref = {NULL, 0};
+	struct slice op = {NULL, 0};
 
-	if (jsonscan_find(object, "ref", &value) > 0 && !slice_equals(value, "null"))
+	if (jsonscan_open(&scan, object, '{') < 0)
+		return RT_MALFORMED;
+	while (jsonscan_next(&scan, &key, &value) > 0)
 	{
-		if (!is_ref(value))
-			return fail(parser, "ref must be a whole number or a string of at most 64 bytes");
-		message->ref = value;
+		key = plain(parser, key);
+		if (slice_equals(key, "ref") && !slice_equals(value, "null"))
+			ref = value;
+		else if (slice_equals(key, "op"))
+			op = value;
 	}
-	if (jsonscan_find(object, "op", &value) <= 0 || jsonscan_kind(value) != JSON_KIND_STRING)
+	if (ref.len > 0 && !is_ref(parser, ref))
+		return fail(parser, "ref must be a whole number or a string of at most 64 bytes");
+	message->ref = ref;
+	if (jsonscan_kind(op) != JSON_KIND_STRING)
 		return fail(parser, "op is missing");
+	op = plain(parser, jsonscan_inside(op));
 	for (unsigned i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-		if (slice_equals(jsonscan_inside(value), ops[i]))
+		if (slice_equals(op, ops[i]))
 		{
 			message->op = (enum message_op) i;
 			return RT_OK;
@@ -453,15 +481,79 @@ parse_head(struct parser *parser, struct slice object)
 	return fail(parser, "unknown op");
 }
 
+/* The byte after the digits at p. */
+static const char *
+skip_digits(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p;
+}
+
+/* Length of the JSON number that begins at p; 0 when none does. */
+static size_t
+number_len(const char *p, const char *end)
+{
+	const char *from = p;
+	const char *digits = p < end && *p == '-' ? p + 1 : p;
+	const char *more;
+
+	p = digits < end && *digits == '0' ? digits + 1 : skip_digits(digits, end);
+	if (p == digits)
+		return 0;
+	if (p < end && *p == '.')
+	{
+		more = skip_digits(p + 1, end);
+		if (more > p + 1)
+			p = more;
+	}
+	if (p < end && (*p == 'e' || *p == 'E'))
+	{
+		digits = p + 1 < end && (p[1] == '-' || p[1] == '+') ? p + 2 : p + 1;
+		more = skip_digits(digits, end);
+		if (more > digits)
+			p = more;
+	}
+	return (size_t) (p - from);
+}
+
+/* Makes every number a zero and blanks: jansson refuses those that a double cannot hold. */
+static void
+mask_numbers(char *text, size_t len)
+{
+	bool		is_inside = false;	/* of a string */
+
+	for (size_t i = 0; i < len; i++)
+	{
+		size_t		n;
+
+		if (text[i] == '"')
+			is_inside = !is_inside;
+		else if (is_inside && text[i] == '\\')
+			i++;
+		else if (!is_inside && (n = number_len(text + i, text + len)) > 0)
+		{
+			memset(text + i, ' ', n);
+			text[i] = '0';
+			i += n - 1;
+		}
+	}
+}
+
 /* Whether a text is one JSON object, as strictly as jansson reads it. */
 static bool
 is_json_object(const char *text, size_t len)
 {
 	json_error_t error;
-	json_t	   *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
-	bool		is_object = json != NULL && json_is_object(json);
+	char	   *copy = memory_copy_string(text, len);
+	json_t	   *json;
+	bool		is_object;
 
+	mask_numbers(copy, len);
+	json = json_loadb(copy, len, JSON_REJECT_DUPLICATES, &error);
+	is_object = json != NULL && json_is_object(json);
 	json_decref(json);
+	memory_free(copy);
 	return is_object;
 }
 
@@ -484,7 +576,7 @@ protocol_parse(struct message *message, const char *text, size_t len, const char
 		*why = "the message is not a JSON object";
 		return RT_MALFORMED;
 	}
-	message->memory = memory_alloc(arrays + 2 * len + 64);
+	message->memory = memory_alloc(arrays + 3 * len + 64);
 	parser.arrays = message->memory;
 	parser.strings = parser.arrays + arrays;
 	memcpy(parser.strings, text, len);	/* the ref points into it */
@@ -496,7 +588,7 @@ protocol_parse(struct message *message, const char *text, size_t len, const char
 	if (result == RT_OK)
 	{
 		while ((result = jsonscan_next(&scan, &key, &value)) > 0)
-			if ((result = parse_member(&parser, key, value)) < 0)
+			if ((result = parse_member(&parser, plain(&parser, key), value)) < 0)
 				break;
 	}
 	if (result >= 0)
