@@ -173,7 +173,7 @@ filter_constant_key(enum filter_type type, const struct message_value *value, st
 	}
 }
 
-/* A numeric without what does not change its value: 1.50 is 1.5, -0 is 0. */
+/* A number without exponent and without what does not change its value: 1.50 is 1.5, -0 is 0. */
 static struct slice
 numeric_key(struct slice text)
 {
@@ -204,7 +204,8 @@ filter_value_key(enum filter_type type, struct slice value, struct buffer *scrat
 			value.len = len < 0 ? 0 : (size_t) len;
 		}
 	}
-	if (type == FILTER_TYPE_NUMERIC)
+	if (type == FILTER_TYPE_NUMERIC
+		|| (type == FILTER_TYPE_FLOAT && memchr(value.at, 'e', value.len) == NULL))
 		return numeric_key(value);
 	if (type == FILTER_TYPE_BPCHAR)
 		while (value.len > 0 && value.at[value.len - 1] == ' ')

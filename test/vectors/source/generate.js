@@ -16,7 +16,16 @@ import { filter_sql, preamble, quote_literal, quote_name, run_sql, term_error, v
 const FILE = new URL('../filters.json', import.meta.url);
 const types = { enums, domains };
 
-// The statements that answer for one case: a line of rows, a line per filter, a line per refused value.
+// A statement that gives a filter's constants as PostgreSQL reads and writes them, in the columns' types.
+function constants_sql(filter, columns)
+{
+	const constants = filter.flatMap((term) => values_of(term).map((text) => `${quote_literal(text)}::${value_type(term, columns, types)}`));
+
+	return constants.length === 0 ? `SELECT to_json('{}'::text)`
+		: `SELECT to_json(realtime.row_json(r)::text) FROM (SELECT ${constants.map((sql, i) => `${sql} AS "${i}"`).join(', ')}) r`;
+}
+
+// The statements that answer for one case: a line of rows, two lines per filter, a line per refused value.
 function questions_of({ types: columns, rows, filters, refused = [] })
 {
 	const names = Object.entries(columns).map(([name, type]) => `${quote_name(name)} ${type in enums || type in domains ? quote_name(type) : type}`);
@@ -30,7 +39,7 @@ function questions_of({ types: columns, rows, filters, refused = [] })
 		for (const term of filter)
 			if (term_error(term, columns, types) !== null)
 				throw new Error(`${JSON.stringify(term)} is no good term`);
-		statements.push(`SELECT json_agg((${filter_sql(filter, columns, types)}) ORDER BY ctid) FROM vector`);
+		statements.push(`SELECT json_agg((${filter_sql(filter, columns, types)}) ORDER BY ctid) FROM vector`, constants_sql(filter, columns));
 	}
 	for (const [[term], why] of refused)
 	{
@@ -52,7 +61,7 @@ function build_filters()
 	const texts = cases.map(({ name, types: columns, filters, refused = [] }) =>
 	{
 		const rows = answers.shift();
-		const kept = filters.map((filter) => ({ filter, matches: answers.shift() }));
+		const kept = filters.map((filter) => ({ filter, matches: answers.shift(), constants: answers.shift() }));
 		const bad = refused.map(([filter, why]) =>
 		{
 			if ([answers.shift()].flat().every(Boolean))
