@@ -18,6 +18,7 @@
 #include "protocol.h"
 #include "stats.h"
 
+#define CLOSE_TRY_LATER 1013		/* RFC 6455's registry */
 #define POLL_COLLECT_MAX ((size_t) 256 * 1024)	/* bytes */
 
 struct feed_state
@@ -26,6 +27,8 @@ struct feed_state
 	int64_t		opened_us;
 	int64_t		ends_us;		/* of a poll */
 	bool		is_over;		/* everything is answered; only the large frame may still be going */
+	bool		has_error;		/* the session has said why it ends */
+	struct buffer error;		/* and this is its message, with a terminating zero */
 	/* a poll's */
 	bool		is_streaming;	/* its answer has begun */
 	bool		has_news;		/* frames other than the usual first ones */
@@ -50,7 +53,8 @@ code_of(unsigned code)
 		case CLOSE_SLOW: return "slow";
 		case CLOSE_RATE: return CODE_RATE_LIMITED;
 		case CLOSE_BAD_FRAMES: return CODE_BAD_FRAME;
-		case CLOSE_RESTART: return CODE_UNAVAILABLE;
+		case CLOSE_RESTART:
+		case CLOSE_TRY_LATER: return CODE_UNAVAILABLE;
 		default: return CODE_INTERNAL;
 	}
 }
@@ -69,19 +73,23 @@ status_of(unsigned code)
 	}
 }
 
-void
-feed_free(struct peer *peer)
+static void
+state_free(struct feed_state *state)
 {
-	struct feed_state *state = peer->feed;
-
-	if (state == NULL)
-		return;
 	for (unsigned i = 0; i < state->count; i++)
 		frame_unref(state->frames[i]);
 	memory_free(state->frames);
 	buffer_release(&state->cors);
 	buffer_release(&state->position);
+	buffer_release(&state->error);
 	memory_free(state);
+}
+
+void
+feed_free(struct peer *peer)
+{
+	if (peer->feed != NULL)
+		state_free(peer->feed);
 	peer->feed = NULL;
 }
 
@@ -257,6 +265,8 @@ send_large(struct peer *peer)
 		if (!peer_write(peer, scratch, n))
 			return;
 		peer->large_at += n;
+		if (peer->session != NULL && !peer->is_session_over)
+			session_sent(peer->session, 0);
 	}
 	if (peer->large_at < payload.len)
 		return;
@@ -265,6 +275,29 @@ send_large(struct peer *peer)
 	frame_unref(peer->large);
 	peer->large = NULL;
 	peer_count_frames(1);
+}
+
+/* Whether a frame is the error that ends the session: keeps what it says. */
+static bool
+is_end(struct feed_state *state, struct frame *frame)
+{
+	struct slice payload = frame_payload(frame);
+	struct slice value;
+
+	if (frame_kind(frame) != FRAME_REPLY || jsonscan_find(payload, "op", &value) != 1 ||
+		!slice_equals(jsonscan_inside(value), "error") || jsonscan_find(payload, "close", &value) != 1)
+		return false;
+	state->has_error = true;
+	state->error.len = 0;
+	if (jsonscan_find(payload, "message", &value) == 1)
+	{
+		struct slice inside = jsonscan_inside(value);
+		long		len = jsonscan_unescape(inside, buffer_reserve(&state->error, inside.len + 1));
+
+		state->error.len = len > 0 ? (size_t) len : 0;
+	}
+	buffer_put(&state->error, "", 1);
+	return true;
 }
 
 /* Starts a frame that does not fit into the scratch buffer. */
@@ -305,6 +338,8 @@ send_some(struct peer *peer, struct frame **frames, unsigned n)
 			memcpy(scratch + len, "\n\n", 2);
 			len += 2;
 		}
+		if (peer->state == PEER_EVENTS)
+			(void) is_end(peer->feed, frames[packed]);
 		peer->feed->is_first = false;
 	}
 	if (len > 0)
@@ -344,6 +379,8 @@ look_at(struct peer *peer, struct frame *frame)
 		state->has_news = true;
 		return;
 	}
+	if (is_end(state, frame))
+		return;					/* the close that follows decides about the answer */
 	if (jsonscan_find(frame_payload(frame), "op", &value) != 1)
 		return;
 	value = jsonscan_inside(value);
@@ -604,7 +641,8 @@ feed_close(struct peer *peer, unsigned code, const char *reason)
 			peer_cut(peer);		/* in the middle of a frame nothing can be said any more */
 			return;
 		}
-		write_error(peer, code, reason);
+		if (!state->has_error)
+			write_error(peer, code, reason);
 		end_stream(peer);
 	}
 	else if (state->is_streaming)
@@ -613,11 +651,9 @@ feed_close(struct peer *peer, unsigned code, const char *reason)
 		answer_poll(peer);
 	else
 	{
-		struct buffer cors = state->cors;
-
-		buffer_init(&state->cors);
-		feed_free(peer);
-		http_refuse(peer, NULL, status_of(code), code_of(code), reason ? reason : "", cors.at);
-		buffer_release(&cors);
+		peer->feed = NULL;
+		http_refuse(peer, NULL, status_of(code), code_of(code), state->has_error ? state->error.at :
+					reason ? reason : "", state->cors.at);
+		state_free(state);
 	}
 }

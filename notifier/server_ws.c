@@ -314,6 +314,8 @@ send_large(struct peer *peer)
 		if (!peer_write(peer, wire.at + peer->large_at, n))
 			return;
 		peer->large_at += n;
+		if (peer->session != NULL && !peer->is_session_over)
+			session_sent(peer->session, 0);
 	}
 	if (peer->large_at < wire.len)
 		return;

@@ -48,7 +48,7 @@ void		session_receive(struct session *session, const char *text, size_t len);
 /*
  * Up to max frames that can be sent now, in order; returns how many. They stay the session's until
  * session_sent() says that n of them are with the transport. Frames do not change in between, but more
- * may follow.
+ * may follow. n is 0 when bytes of a large frame moved that was counted before: the peer reads.
  */
 unsigned	session_pending(struct session *session, struct frame **frames, unsigned max);
 void		session_sent(struct session *session, unsigned n);

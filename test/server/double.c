@@ -15,6 +15,7 @@
  *	  {"op":"burst","count":N,"size":S}		the same, all at once
  *	  {"op":"position","text":P}			a position frame to every session
  *	  {"op":"close","code":C,"reason":R}	closes this session
+ *	  {"op":"end"}							ends every other session: an error frame that says so, 4003
  *	  {"op":"stats"}						sessions open, CPU time of the worker, memory of the process
  * Tokens in the handshake: "bad" is refused with 401, "busy" with 503. Without one and without
  * --anon-role the session waits for a token.
@@ -336,6 +337,21 @@ obey(struct session *session, struct slice message, const char *op)
 	{
 		text_of(message, "reason", text, sizeof(text));
 		peer_close(session->peer, (unsigned) number(message, "code"), text);
+	}
+	else if (strcmp(op, "end") == 0)
+	{
+		struct slice ref = {NULL, 0};
+
+		for (struct session *s = session->worker->sessions; s != NULL; s = s->next)
+			if (s != session)
+			{
+				struct frame *frame = protocol_error(ref, CODE_EXPIRED, "the token \"has\" expired", NULL,
+													 CLOSE_EXPIRED);
+
+				push(s, frame);
+				frame_unref(frame);
+				peer_close(s->peer, CLOSE_EXPIRED, CODE_EXPIRED);
+			}
 	}
 	else if (strcmp(op, "stats") == 0)
 	{

@@ -276,3 +276,25 @@ test('drain', async () => {
 	await stopped;
 	assert.ok(Date.now() - started < 8000);
 });
+
+test('a session that ends itself says why once', async () => {
+	const asker = await websocket(server);
+	const events = await Events.open(get('feature=a'));
+	const raw = await Raw.open(server);
+	raw.write(request('GET', '/v1/poll?feature=a'));
+	const socket = await websocket(server);
+	await until('all are there', async () => (await stats(asker)).sessions === 4);
+	asker.send('{"op":"end"}');
+	const error = { op: 'error', code: 'expired', message: 'the token "has" expired', close: 4003 };
+	await events.next();
+	await events.next();
+	assert.deepEqual(await events.json(), error);
+	assert.equal((await events.raw.rest()).length, 0);
+	assert.deepEqual(JSON.parse(await socket.message()), error);
+	assert.deepEqual(await socket.close(), { code: 4003, reason: 'expired' });
+	const answer = await raw.answer();
+	assert.equal(answer.status, 401);
+	assert.deepEqual(answer.json(), { error: { code: 'expired', message: 'the token "has" expired' } });
+	raw.destroy();
+	asker.destroy();
+});
