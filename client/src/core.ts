@@ -592,7 +592,7 @@ export class RealtimeCore
 	private apply(position: string): void
 	{
 		const { stage } = this;
-		const parsed = this.parsed = parsePosition(position);
+		const parsed = parsePosition(position);
 
 		this.stage = [];
 		batch(() =>
@@ -624,14 +624,27 @@ export class RealtimeCore
 				if (!view.isExpecting && [...view.listeners].some((one) => one.state === 'wait'))
 					this.reload(view);
 			}
-			this.at.set(position);
+			if (this.isWhole)
+			{
+				this.parsed = parsed;
+				this.at.set(position);
+			}
 			this.resolveSyncs();
 		});
+	}
+
+	/** Whether each view that the server does not refuse has what positions say: none is still to begin or resume. */
+	private get isWhole(): boolean
+	{
+		return [...this.views.values()].every((view) => view.isRefused ||
+			(view.id !== undefined && !view.isResuming && !view.isExpecting));
 	}
 
 	/** Settles those who wait for a transaction that is now applied. */
 	private resolveSyncs(): void
 	{
+		if (!this.isWhole)
+			return;
 		for (const sync of this.syncs)
 		{
 			if (sync.isDone || covers(this.parsed, sync.tx))
@@ -777,13 +790,13 @@ export class RealtimeCore
 			}
 			one.floor = parsePosition(text);
 			for (const item of kept)
-				deliver(view, one, item, this.at.value ?? text);
+				deliver(view, one, item, view.since ?? text);
 			if (one.state !== 'live')
 				return this.reload(view);
-			if (includes(this.parsed, one.floor))
+			if (view.since !== undefined && includes(parsePosition(view.since), one.floor))
 			{
 				one.floor = undefined;
-				one.sink.position?.(this.at.value!);
+				one.sink.position?.(view.since);
 			}
 		});
 	}
@@ -802,12 +815,12 @@ export class RealtimeCore
 			const id = view.id = frame.view!;
 			const [first] = this.ids.get(id)!;
 
-			view.since = first!.since;
+			view.since ??= first!.since;
 			view.isExpecting = view.isResuming = false;
 			this.ids.get(id)!.push(view);
 			for (const one of view.listeners)
 				one.state = one.need || one.since !== undefined ? 'side' : 'live';
-			this.begin(view, view.since ?? this.at.value!);
+			this.begin(view, view.since ?? first!.since!);
 		}
 		else if (frame.code === 'bad_position')
 		{

@@ -34,9 +34,13 @@ export async function poll(context: Pick<ChannelContext, 'base' | 'fetch' | 'tok
 /** Polls until the signal. */
 async function run(context: ChannelContext, handler: ChannelHandler, signal: AbortSignal): Promise<void>
 {
-	for (let timeout = 1; !signal.aborted; timeout = 25)
+	for (let isFirst = true; !signal.aborted; isFirst = false)
 	{
-		const answer = await poll(context, { subscribe: context.subscriptions(), timeout }, signal);
+		const subscribe = context.subscriptions() as { since?: string }[];
+
+		// The first answer says that this works, and where we are: nothing is waited for, but a snapshot.
+		const timeout = !isFirst ? 25 : subscribe.every(({ since }) => since !== undefined) ? 0 : 1;
+		const answer = await poll(context, { subscribe, timeout }, signal);
 		let last: unknown;
 
 		for (last of answer.frames)

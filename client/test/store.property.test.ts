@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// store.property.test.ts
+//	The store under random interleavings of local writes, replies, others' transactions, frames and reconnects.
+//	A model that knows the database's log says what must be shown and which conflicts there must be.
+//
+// PROPERTY_SEED repeats a run (each test prints its seed), PROPERTY_RUNS (150) is how many there are of each.
+
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { covers, EntityStore, parsePosition, RealtimeClient, webSocket, type Id, type Row } from '../src/index.js';
+import { FakeServer, type Transaction } from './fake-server.js';
+import { turn, until } from './support.js';
+
+const seed = Number(process.env.PROPERTY_SEED ?? Date.now() % 2 ** 31);
+const numRuns = Number(process.env.PROPERTY_RUNS ?? 150);
+const ids = ['1', '2', '3'];
+const fields = ['a', 'b'];
+
+/** What a write asked the API for, until the test answers. */
+interface Call
+{
+	op: Own;
+	transaction: Transaction | undefined;
+	isCommitted: boolean;
+	resolve: (reply: unknown) => void;
+	reject: (error: unknown) => void;
+}
+
+/** A write of mine as the model sees it. */
+interface Own
+{
+	id: string;
+	patch: Row;
+
+	/** How many commits of the log were applied when it was made. */
+	seen: number;
+	tx: string | undefined;
+	state: 'open' | 'failed' | 'dropped';
+}
+
+/** What may happen; which row, field and value follow from the numbers. */
+type Step = [kind: string, row: number, field: number, value: number];
+
+class World
+{
+	readonly server = new FakeServer();
+	readonly client: RealtimeClient;
+	readonly store: EntityStore;
+	readonly calls: Call[] = [];
+	readonly own: Own[] = [];
+	readonly others: Transaction[] = [];
+	readonly notes: string[] = [];
+	private lastId = 100;
+	hasGap = false;
+
+	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean)
+	{
+		this.client = new RealtimeClient('http://fake.example', {
+			minDelay: 0, maxDelay: 1, stableAfter: 1, upgradeInterval: 5, WebSocket: this.server.WebSocket,
+			fetch: this.server.fetch, ...(this.isWebSocketOnly && { transports: [webSocket] })
+		});
+		for (const id of ids)
+			this.server.database.insert({ id: Number(id), a: 0, b: 0 });
+		this.store = this.client.entity('orders', 'order', { retries: 0, order: ['id'] });
+		this.store.subscribe(() => this.look());
+	}
+
+	/** How many commits of the log the store has applied. */
+	get applied(): number
+	{
+		const position = parsePosition(this.client.position.value ?? '');
+
+		return this.server.database.log.filter(({ tx }) => covers(position, tx)).length;
+	}
+
+	async begin(): Promise<void>
+	{
+		await until(() => this.store.value.loading === false && this.store.items.length === 3);
+		this.server.isManual = true;
+	}
+
+	/** A call of the API that the test answers later. */
+	private request(op: Own): () => Promise<unknown>
+	{
+		return () => new Promise((resolve, reject) =>
+			this.calls.push({ op, transaction: undefined, isCommitted: false, resolve, reject }));
+	}
+
+
+	update(id: string, patch: Row): void
+	{
+		const op: Own = { id, patch, seen: this.applied, tx: undefined, state: 'open' };
+
+		this.own.push(op);
+		this.store.update(id, patch, this.request(op)).catch((error) =>
+		{
+			if (op.state === 'open')
+				op.state = error.code === 'conflict' ? 'dropped' : 'failed';
+		});
+	}
+
+	/** The database's part of a call: it begins, it ends; then the reply. */
+	answer(call: Call, isRefused: boolean): void
+	{
+		const { database } = this.server;
+		const { op } = call;
+
+		if (isRefused && !call.isCommitted)
+		{
+			call.transaction?.rollback();
+			op.state = 'failed';
+			this.calls.splice(this.calls.indexOf(call), 1);
+			return call.reject(new Error('refused: this is expected'));
+		}
+		if (!call.transaction)
+		{
+			call.transaction = database.begin().update(op.id, op.patch);
+			op.tx = call.transaction.id;
+		}
+		else if (!call.isCommitted)
+		{
+			call.isCommitted = true;
+			call.transaction.commit();
+		}
+		else
+		{
+			this.calls.splice(this.calls.indexOf(call), 1);
+			call.resolve({
+				success: true, meta: { tx: call.transaction.id }, ...(this.isReplyingRows && { data: database.rows.get(op.id) })
+			});
+		}
+	}
+
+	/** One step; those that make no sense now do nothing. */
+	async step([kind, row, field, value]: Step): Promise<void>
+	{
+		const { server, store } = this;
+		const { database } = server;
+		const id = ids[row % ids.length]!;
+		const patch = { [fields[field % fields.length]!]: value };
+
+		switch (kind)
+		{
+			case 'update':
+				if (store.get(id))
+					this.update(id, patch);
+				break;
+			case 'lone update':
+				if (store.get(id) && !store.pending.some((op) => op.key === id))
+					this.update(id, patch);
+				break;
+			case 'answer':
+				if (this.calls.length > 0)
+					this.answer(this.calls[row % this.calls.length]!, value === 5);
+				break;
+			case 'other begins':
+				this.others.push(database.begin().update(id, patch));
+				break;
+			case 'other removes':
+				this.others.push(database.begin().remove(id));
+				break;
+			case 'other inserts':
+				this.others.push(database.begin().insert({ id: ++this.lastId, a: value, b: 0 }));
+				break;
+			case 'other ends':
+			{
+				const [other] = this.others.splice(row % Math.max(1, this.others.length), 1);
+
+				if (value === 5)
+					other?.rollback();
+				else
+					other?.commit();
+				break;
+			}
+			case 'advance':
+				server.advance();
+				break;
+			case 'deliver':
+				for (const session of [...server.sessions.keys()])
+					session.deliver(value);
+				break;
+			case 'drop':
+				server.drop();
+				break;
+			case 'wait':
+				await new Promise((resolve) => setTimeout(resolve, 2));
+				break;
+			case 'forget':
+				database.forget();
+				this.hasGap = true;
+				break;
+			case 'crash':
+				database.crash();
+				this.hasGap = true;
+				break;
+		}
+		await turn(2);
+		this.look();
+		assert.deepEqual(this.notes, []);
+	}
+
+	/** What must hold at any time, whenever something is shown: nothing of mine flickers or is lost. */
+	look(): void
+	{
+		const { log } = this.server.database;
+
+		for (const item of this.store?.items ?? [])
+		{
+			for (const field of fields)
+			{
+				const mine = this.own.filter((op) => op.id === item.id && op.state === 'open' && Object.hasOwn(op.patch, field)).at(-1);
+
+				if (!mine || (this.hasGap && !this.store.pending.some((op) => op.key === item.id)))
+					continue;
+				const index = mine.tx === undefined ? -1 : log.findIndex(({ tx }) => String(tx) === mine.tx);
+				const later = index < 0 ? [] : log.slice(index + 1).flatMap(({ changes }) => changes)
+					.filter((change) => change.id === item.id).map((change) => (change.data as Row)[field]);
+				// One that changed nothing is not in the log: then any value committed since it was made.
+				const isUnknown = index < 0 && !this.calls.some((call) => call.op === mine && !call.isCommitted) && mine.tx !== undefined;
+
+				if (!isUnknown && ![mine.patch[field], ...later].some((value) => value === item.data[field]))
+					this.notes.push(`${item.id}.${field} shows ${item.data[field]} though I wrote ${mine.patch[field]}`);
+			}
+		}
+	}
+
+	/** Lets everything come to its end. */
+	async finish(): Promise<void>
+	{
+		const { server, store } = this;
+
+		server.isManual = false;
+		server.deliver();
+		for (const other of this.others.splice(0))
+			other.commit();
+		const end = performance.now() + 20000;
+
+		for (;;)
+		{
+			assert.ok(performance.now() < end, `this does not end: ${JSON.stringify(store.pending)} ${JSON.stringify(store.conflicts)}`);
+			while (this.calls.length > 0)
+			{
+				this.answer(this.calls[0]!, false);
+				await turn();
+			}
+			server.changed();
+			await turn(5);
+			if (store.pending.every(({ state }) => state === 'draft' || state === 'waiting') && this.calls.length === 0 &&
+				this.client.position.value === server.database.position() && !store.value.loading)
+				break;
+			await new Promise((resolve) => setTimeout(resolve, 1));
+		}
+	}
+
+	/** The store shows what the database has. */
+	checkEqual(): void
+	{
+		const shown = Object.fromEntries(this.store.items.map(({ id, data }) => [id, data]));
+		const rows = Object.fromEntries(this.server.database.rows);
+
+		assert.deepEqual(shown, rows);
+	}
+
+	end(): void
+	{
+		this.store.stop();
+		this.client.close();
+		this.server.drop();
+	}
+}
+
+/** Steps of these kinds, each as often as its number says. */
+function steps(weights: Record<string, number>): fc.Arbitrary<Step[]>
+{
+	const kind = fc.oneof(...Object.entries(weights).map(([name, weight]) => ({ weight, arbitrary: fc.constant(name) })));
+
+	return fc.array(fc.tuple(kind, fc.nat(5), fc.nat(1), fc.nat(5)), { minLength: 5, maxLength: 60, size: 'max' }) as fc.Arbitrary<Step[]>;
+}
+
+/** Runs a property over worlds. */
+async function check(t: TestContext, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly = true):
+	Promise<void>
+{
+	t.diagnostic(`seed ${seed}, ${numRuns} runs`);
+	await fc.assert(fc.asyncProperty(steps(weights), fc.boolean(), async (all, isReplyingRows) =>
+	{
+		const world = new World(isReplyingRows, isWebSocketOnly);
+
+		try
+		{
+			await world.begin();
+			for (const step of all)
+				await world.step(step);
+			await world.finish();
+			await last(world);
+		}
+		finally
+		{
+			world.end();
+		}
+	}), { seed, numRuns, includeErrorInReport: true } as fc.Parameters<[Step[], boolean]>);
+}
+
+const traffic = {
+	answer: 12, 'other begins': 5, 'other ends': 5, advance: 8, deliver: 12, wait: 4
+};
+
+test('the store ends equal to the server; nothing of mine flickers or is lost', async (t) =>
+{
+	await check(t, { ...traffic, update: 10, 'other removes': 1, 'other inserts': 1, drop: 2 }, async (world) =>
+	{
+		// Resolving sends again; the others' writes are over, so it comes to an end.
+		for (let i = 0; world.store.hasConflicts || world.store.pending.length > 0; i++)
+		{
+			assert.ok(i < 100);
+			for (const conflict of world.store.conflicts)
+			{
+				world.own.forEach((op) => { op.state = op.id === conflict.id && op.tx === undefined ? 'dropped' : op.state; });
+				world.store.resolve(conflict.id, conflict.kind === 'overwritten' ? () => ({}) : 'remote').catch(() => {});
+			}
+			await turn(3);
+			for (const call of [...world.calls])
+				world.answer(call, false);
+			await world.finish();
+		}
+		world.checkEqual();
+	});
+});
+
+test('the same over lost history and crashes of the database', async (t) =>
+{
+	await check(t, { ...traffic, update: 10, 'other removes': 1, 'other inserts': 1, drop: 3, forget: 1, crash: 1 }, async (world) =>
+	{
+		for (let i = 0; world.store.hasConflicts || world.store.pending.length > 0; i++)
+		{
+			assert.ok(i < 100);
+			for (const conflict of world.store.conflicts)
+				world.store.resolve(conflict.id, 'remote').catch(() => {});
+			await turn(3);
+			await world.finish();
+		}
+		world.checkEqual();
+	}, false);
+});
+
+test('conflicts of sent writes are exactly where another changed my field between my change and my commit', async (t) =>
+{
+	await check(t, { ...traffic, 'lone update': 10, drop: 1 }, async (world) =>
+	{
+		const { log } = world.server.database;
+		const expected = new Set<string>();
+		const unknown = new Set<string>();
+
+		for (const op of world.own.filter(({ state }) => state === 'open'))
+		{
+			const mine = log.findIndex(({ tx }) => String(tx) === op.tx);
+
+			for (const [field, value] of Object.entries(op.patch))
+			{
+				if (mine < 0)
+					unknown.add(`${op.id}.${field}`);
+				const isMine = (tx: bigint) => world.own.some((other) => other.tx === String(tx));
+
+				for (const { tx, changes } of log.slice(op.seen, Math.max(mine, 0)))
+				{
+					if (!isMine(tx) && changes.some(({ id, old, data }) => id === op.id && old && Object.hasOwn(old, field) &&
+						(data as Row)[field] !== value))
+						expected.add(`${op.id}.${field}`);
+				}
+			}
+		}
+		const found = new Set(world.store.conflicts.flatMap(({ id, fields: conflicting }) =>
+			Object.keys(conflicting).map((field) => `${id as Id}.${field}`)));
+
+		for (const name of unknown)
+		{
+			expected.delete(name);
+			found.delete(name);
+		}
+		assert.deepEqual([...found].sort(), [...expected].sort());
+		world.checkEqual();
+	});
+});
