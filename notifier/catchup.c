@@ -520,7 +520,7 @@ snapshot_done(void *arg, const struct db_error *error)
 static void
 submit_snapshot(struct snapshot *snapshot, const char *sql, const char **params, unsigned nparams)
 {
-	const char *role[] = {snapshot->role->role, "{}"};
+	const char *role[] = {snapshot->role->role, snapshot->view->claims};
 	const struct db_statement statements[] = {
 		{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL},
 		{"SELECT realtime.position()", 0, NULL},

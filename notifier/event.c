@@ -22,6 +22,7 @@ static const struct
 	{"bulk_updated", EVENT_BULK_SUMMARY},
 	{"bulk_deleted", EVENT_BULK_SUMMARY},
 	{"resync", EVENT_RESYNC},
+	{"access_changed", EVENT_ACCESS},
 	{"gap", EVENT_GAP},
 };
 

@@ -24,6 +24,7 @@ enum event_kind
 	EVENT_STATUS_CHANGED,
 	EVENT_BULK_SUMMARY,			/* bulk_created, bulk_updated, bulk_deleted */
 	EVENT_RESYNC,				/* rows changed unseen: views of the entity get gap */
+	EVENT_ACCESS,				/* grants or policies of the entity changed */
 	EVENT_GAP					/* a transaction's events are missing: every view gets gap */
 };
 

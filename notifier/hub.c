@@ -98,6 +98,7 @@ struct hub_stream
 	struct hub *hub;
 	hub_deliver_fn deliver;
 	void	   *arg;
+	hub_access_fn on_access;	/* NULL: nobody */
 	bool		is_replay;
 	bool		is_inside;
 	uint64_t	xid;
@@ -249,28 +250,88 @@ term_crowd(struct entity *entity, const struct filter_term *term)
 	return n;
 }
 
-/* The equality of a filter that a view is to be found by; NULL when there is none. */
+/* The equality of a filter with the smallest crowd; NULL when there is none. */
 static const struct filter_term *
-pick_term(struct entity *entity, const struct filter *filter)
+pick_term(struct entity *entity, const struct filter *filter, unsigned *crowd)
 {
 	const struct filter_term *best = NULL;
-	unsigned	best_crowd = 0;
 
 	for (unsigned i = 0; i < filter->nterms; i++)
 	{
 		const struct filter_term *term = &filter->terms[i];
-		unsigned	crowd;
+		unsigned	one;
 
 		if (term->is_negated || (term->op != OPERATOR_EQ && term->op != OPERATOR_IN))
 			continue;
-		crowd = term_crowd(entity, term);
-		if (best == NULL || crowd < best_crowd)
+		one = term_crowd(entity, term);
+		if (best == NULL || one < *crowd)
 		{
 			best = term;
-			best_crowd = crowd;
+			*crowd = one;
 		}
 	}
 	return best;
+}
+
+/*
+ * The equalities that a view is to be found by: one of its filter, or one of each alternative of its
+ * policy, whichever is the less crowded. None: the view is scanned.
+ */
+static void
+pick_terms(struct entity *entity, struct view *view)
+{
+	unsigned	crowd = 0;
+	unsigned	sum = 0;
+	const struct filter_term *of_filter = pick_term(entity, &view->filter, &crowd);
+	const struct policy *policy = view->policy;
+	const struct filter_term **of_policy = NULL;
+	unsigned	n = policy ? policy->nfilters : 0;
+
+	if (n > 0)
+		of_policy = memory_alloc(sizeof(struct filter_term *) * n);
+	for (unsigned i = 0; i < n; i++)
+	{
+		unsigned	one = 0;
+
+		of_policy[i] = pick_term(entity, &policy->filters[i], &one);
+		sum += one;
+		if (of_policy[i] == NULL)
+			n = 0;
+	}
+	if (n > 0 && (of_filter == NULL || sum < crowd))
+	{
+		view->indexed = of_policy;
+		view->nindexed = n;
+		return;
+	}
+	memory_free(of_policy);
+	if (of_filter == NULL)
+		return;
+	view->indexed = memory_alloc(sizeof(struct filter_term *));
+	view->indexed[0] = of_filter;
+	view->nindexed = 1;
+}
+
+/* Puts a view under the values of an equality. */
+static void
+add_indexed(struct entity *entity, struct view *view, const struct filter_term *term)
+{
+	struct column_index *index = find_index(entity, term, true);
+
+	index->nviews++;
+	for (unsigned i = 0; i < term->nkeys; i++)
+	{
+		struct bucket *bucket = find_bucket(index, term->keys[i]);
+
+		if (bucket == NULL)
+		{
+			bucket = memory_alloc_zeroed(sizeof(*bucket) + term->keys[i].len);
+			memcpy(bucket->key, term->keys[i].at, term->keys[i].len);
+			bucket->len = term->keys[i].len;
+			HASH_ADD(hh, index->buckets, key, bucket->len, bucket);
+		}
+		views_add(&bucket->views, view);
+	}
 }
 
 void
@@ -278,8 +339,6 @@ hub_add(struct hub *hub, struct view *view)
 {
 	struct slice key;
 	struct entity *entity;
-	const struct filter_term *term;
-	struct column_index *index;
 
 	HASH_ADD_KEYPTR(hh, hub->views, view->key, strlen(view->key), view);
 	stats_add(STAT_VIEWS, 1);
@@ -297,35 +356,17 @@ hub_add(struct hub *hub, struct view *view)
 		entity->len = key.len;
 		HASH_ADD(hh, hub->entities, key, entity->len, entity);
 	}
-	term = pick_term(entity, &view->filter);
-	if (term == NULL)
-	{
-		views_add(view->filter.nterms > 0 ? &entity->scanned : &entity->plain, view);
-		return;
-	}
-	view->indexed_by = (unsigned) (term - view->filter.terms) + 1;
-	index = find_index(entity, term, true);
-	index->nviews++;
-	for (unsigned i = 0; i < term->nkeys; i++)
-	{
-		struct bucket *bucket = find_bucket(index, term->keys[i]);
-
-		if (bucket == NULL)
-		{
-			bucket = memory_alloc_zeroed(sizeof(*bucket) + term->keys[i].len);
-			memcpy(bucket->key, term->keys[i].at, term->keys[i].len);
-			bucket->len = term->keys[i].len;
-			HASH_ADD(hh, index->buckets, key, bucket->len, bucket);
-		}
-		views_add(&bucket->views, view);
-	}
+	pick_terms(entity, view);
+	if (view->nindexed == 0)
+		views_add(view_has_conditions(view) ? &entity->scanned : &entity->plain, view);
+	for (unsigned i = 0; i < view->nindexed; i++)
+		add_indexed(entity, view, view->indexed[i]);
 }
 
 /* Takes a view out of its column's index. */
 static void
-remove_indexed(struct entity *entity, const struct view *view)
+remove_indexed(struct entity *entity, const struct view *view, const struct filter_term *term)
 {
-	const struct filter_term *term = &view->filter.terms[view->indexed_by - 1];
 	struct column_index *index = find_index(entity, term, false);
 
 	for (unsigned i = 0; i < term->nkeys; i++)
@@ -373,10 +414,10 @@ hub_release(struct hub *hub, struct view *view)
 		return;
 	}
 	entity = find_entity(hub, view_entity_key(hub, view));
-	if (view->indexed_by > 0)
-		remove_indexed(entity, view);
-	else
-		views_remove(view->filter.nterms > 0 ? &entity->scanned : &entity->plain, view);
+	for (unsigned i = 0; i < view->nindexed; i++)
+		remove_indexed(entity, view, view->indexed[i]);
+	if (view->nindexed == 0)
+		views_remove(view_has_conditions(view) ? &entity->scanned : &entity->plain, view);
 	if (entity->plain.n == 0 && entity->scanned.n == 0 && entity->indexes == NULL)
 	{
 		HASH_DEL(hub->entities, entity);
@@ -657,7 +698,7 @@ add_event(struct hub_stream *stream, struct view *view, const struct event *even
 		  bool has_row)
 {
 	struct view_pending *pending;
-	bool		is_without_keys = event->kind == EVENT_BULK_SUMMARY && view->filter.nterms > 0;
+	bool		is_without_keys = event->kind == EVENT_BULK_SUMMARY && view_has_conditions(view);
 
 	if (targets(stream, view)->n == 0)
 		return;
@@ -688,6 +729,7 @@ struct matching
 	const struct row *old_row;
 	bool		is_derived;
 	bool		has_row;
+	bool		is_read;		/* the images have been read */
 };
 
 /* An event and one view. */
@@ -701,7 +743,7 @@ match_view(const struct matching *m, struct view *view)
 		return;					/* found by the old and by the new value */
 	view->stamp = hub->stamp;
 	edge = view_edge(view, m->event, m->is_derived, m->new_row, m->old_row, &hub->scratch);
-	if (m->event->kind == EVENT_BULK_SUMMARY && (edge == EDGE_NONE || view->filter.nterms > 0)
+	if (m->event->kind == EVENT_BULK_SUMMARY && (edge == EDGE_NONE || view_has_conditions(view))
 		&& view_wants_replaced(view, m->event->action))
 		add_gap(m->stream, view, "bulk");
 	if (edge == EDGE_OMITTED)
@@ -754,9 +796,39 @@ match_all(const struct matching *m, struct entity *entity)
 			match_views(m, &bucket->views);
 }
 
+/* Reads the images that filters look at. */
+static void
+read_images(struct matching *m)
+{
+	struct hub *hub = m->stream->hub;
+	const struct event *event = m->is_derived ? m->stream->row_event : m->event;
+
+	if (m->is_read)
+		return;
+	m->is_read = true;
+	if (!row_read(&hub->data, event->data))
+		return;
+	switch (m->event->kind)
+	{
+		case EVENT_DELETED:
+			m->old_row = &hub->data;
+			break;
+		case EVENT_UPDATED:
+			m->new_row = &hub->data;
+			row_copy(&hub->image, &hub->data);
+			if (row_read(&hub->old, event->old))
+				row_overlay(&hub->image, &hub->old);
+			m->old_row = &hub->image;
+			break;
+		default:
+			m->new_row = &hub->data;
+			break;
+	}
+}
+
 /* Calls match_view() for wildcard views whose role may read the entity. */
 static void
-match_wildcards(const struct matching *m)
+match_wildcards(struct matching *m)
 {
 	const struct views *list = &m->stream->hub->wildcards;
 	const struct event *event = m->event;
@@ -770,9 +842,12 @@ match_wildcards(const struct matching *m)
 			|| (view->entity_name != NULL && !slice_equals(event->entity, view->entity_name)))
 			continue;
 		access = role_access_find(view->role, event->feature, event->entity);
-		if (access == NULL || !access->can_read || access->has_policies)
+		if (access == NULL || !access->can_read
+			|| (access->has_policies && !view_has_policy_for(view, access)))
 			continue;
 		view_set_scope(view, access);
+		if (view->policy != NULL)
+			read_images(m);
 		match_view(m, view);
 	}
 }
@@ -803,50 +878,23 @@ remember_row(struct hub_stream *stream, struct chunk *chunk, const struct event 
 	}
 }
 
-/* Reads the images that filters look at. */
+/* Markers: the views of an entity, or all of them, get a gap, or are told that rights changed. */
 static void
-read_images(struct matching *m)
-{
-	struct hub *hub = m->stream->hub;
-	const struct event *event = m->is_derived ? m->stream->row_event : m->event;
-
-	if (!row_read(&hub->data, event->data))
-		return;
-	switch (m->event->kind)
-	{
-		case EVENT_DELETED:
-			m->old_row = &hub->data;
-			break;
-		case EVENT_UPDATED:
-			m->new_row = &hub->data;
-			row_copy(&hub->image, &hub->data);
-			if (row_read(&hub->old, event->old))
-				row_overlay(&hub->image, &hub->old);
-			m->old_row = &hub->image;
-			break;
-		default:
-			m->new_row = &hub->data;
-			break;
-	}
-}
-
-/* Tells the views of an entity, or all of them, of a gap. */
-static void
-match_gap(struct hub_stream *stream, const struct event *event, struct entity *entity,
-		  const char *reason)
+match_marker(struct hub_stream *stream, const struct event *event)
 {
 	struct view *view;
 	struct view *next;
 
 	HASH_ITER(hh, stream->hub->views, view, next)
 	{
-		bool		is_of_entity = entity == NULL && event->kind == EVENT_GAP;
-
-		if (!is_of_entity)
-			is_of_entity = (view->feature == NULL || slice_equals(event->feature, view->feature))
-				&& (view->entity_name == NULL || slice_equals(event->entity, view->entity_name));
-		if (is_of_entity)
-			add_gap(stream, view, reason);
+		if (event->kind != EVENT_GAP
+			&& ((view->feature != NULL && !slice_equals(event->feature, view->feature))
+				|| (view->entity_name != NULL && !slice_equals(event->entity, view->entity_name))))
+			continue;
+		if (event->kind != EVENT_ACCESS)
+			add_gap(stream, view, event->kind == EVENT_GAP ? "error" : "resync");
+		else if (stream->on_access != NULL)
+			stream->on_access(stream->arg, view);
 	}
 }
 
@@ -855,15 +903,15 @@ static void
 match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *event)
 {
 	struct hub *hub = stream->hub;
-	struct matching m = {stream, event, NULL, NULL, is_derived(stream, event), false};
+	struct matching m = {stream, event, NULL, NULL, is_derived(stream, event), false, false};
 	struct entity *entity;
 
 	hub->stamp++;
 	entity = find_entity(hub, entity_key(hub, event->feature.at, event->feature.len,
 										 event->entity.at, event->entity.len));
-	if (event->kind == EVENT_GAP || event->kind == EVENT_RESYNC)
+	if (event->kind == EVENT_GAP || event->kind == EVENT_RESYNC || event->kind == EVENT_ACCESS)
 	{
-		match_gap(stream, event, entity, event->kind == EVENT_GAP ? "error" : "resync");
+		match_marker(stream, event);
 		return;
 	}
 	m.has_row = (m.is_derived && event->kind == EVENT_OTHER) || event_has_image(event, EVENT_IMAGE_NEW)
@@ -903,7 +951,7 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 	stream->xid = chunk->xid;
 	stream->is_inside = true;
 	if (chunk->is_broken)
-		match_gap(stream, &broken, NULL, "error");
+		match_marker(stream, &broken);
 	for (unsigned i = 0; i < chunk->nevents; i++)
 		match_event(stream, chunk, &chunk->events[i]);
 	if (chunk->is_last)
@@ -914,6 +962,12 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 			chunk_unref(stream->row_chunk);
 		stream->row_chunk = NULL;
 	}
+}
+
+void
+hub_stream_on_access(struct hub_stream *stream, hub_access_fn fn)
+{
+	stream->on_access = fn;
 }
 
 bool

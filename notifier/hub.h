@@ -64,6 +64,10 @@ struct hub_stream *hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_f
 /* The next chunk. What its transaction has for the views is delivered when it is complete. */
 void		hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk);
 
+/* Whom to tell of markers that say that rights on a view's entity changed. */
+typedef void (*hub_access_fn) (void *arg, struct view *view);
+void		hub_stream_on_access(struct hub_stream *stream, hub_access_fn fn);
+
 /* Whether a transaction has begun and not ended. */
 bool		hub_stream_is_inside(const struct hub_stream *stream);
 

@@ -17,6 +17,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "recheck.h"
 #include "server.h"
 #include "stats.h"
 
@@ -76,6 +77,20 @@ session_user_of(const struct subscription *subscription)
 	return subscription->session->identity ? subscription->session->identity->user : NULL;
 }
 
+/* The claims are others: policies may show other rows now. */
+static void
+recheck_claims(struct session *session)
+{
+	struct subscription *next;
+
+	for (struct subscription *s = session->subscriptions; s != NULL; s = next)
+	{
+		next = s->next;
+		if (s->view->npolicies > 0)
+			recheck_subscription(session->worker, s, false);
+	}
+}
+
 /* The candidate's role is known: he is the session's identity now, or is refused. */
 static void
 role_arrived(void *arg, struct role_access *role)
@@ -103,6 +118,9 @@ role_arrived(void *arg, struct role_access *role)
 	}
 	else
 	{
+		bool		is_other = session->identity != NULL
+			&& strcmp(session->identity->claims, candidate->claims) != 0;
+
 		identity_unref(session->identity);
 		role_access_unref(session->role);
 		session->identity = candidate;
@@ -111,6 +129,8 @@ role_arrived(void *arg, struct role_access *role)
 		if (!candidate->is_anonymous)
 			session_reply(session, protocol_authenticated(ref, candidate->role, candidate->user,
 														  candidate->expires));
+		if (is_other)
+			recheck_claims(session);
 	}
 	memory_free(session->candidate_ref);
 	session->candidate_ref = NULL;
@@ -226,6 +246,7 @@ session_drop_subscription(struct session *session, struct subscription *subscrip
 
 	if (subscription->catchup != NULL)
 		catchup_drop(session->worker, subscription);
+	recheck_drop(session->worker, subscription);
 	if (subscription->gap != NULL)
 		session->ngaps--;
 	outqueue_disown(&session->queue, &subscription->owner);
@@ -356,10 +377,8 @@ handle_unsubscribe(struct session *session, const struct message *message)
 static bool
 is_withheld(const struct session *session)
 {
-	if (session->ncatchups == 0)
-		return false;
 	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
-		if (s->catchup != NULL && catchup_withholds(s))
+		if (s->is_suspended || (s->catchup != NULL && catchup_withholds(s)))
 			return true;
 	return false;
 }
@@ -559,6 +578,8 @@ session_deliver(void *arg, struct subscription *subscription, const struct deliv
 	struct worker *worker = arg;
 	struct session *session = subscription->session;
 
+	if (subscription->is_suspended)
+		return;					/* a gap follows */
 	if (subscription->catchup != NULL && catchup_takes(subscription, delivery))
 		return;
 	/* A transaction is never cut: the limit is looked at before the first frame of one. */
@@ -583,7 +604,7 @@ tell_gaps(struct session *session)
 	{
 		struct delivery delivery = {NULL, 0, PRIORITY_NORMAL, 0, s->gap};
 
-		if (s->gap == NULL)
+		if (s->gap == NULL || s->is_suspended)
 			continue;
 		s->gap = NULL;
 		session->ngaps--;

@@ -4,9 +4,10 @@
  * subscribe.c
  *	  From a subscribe message to a subscription: who may, what is meant, which view.
  *
- * A request goes through these steps, of which two may wait for the database: the entity (looked up anew
+ * A request goes through these steps, of which three may wait for the database: the entity (looked up anew
  * when it is unknown or unreadable: the grant may be seconds old), the constants of the filter (converted to
- * the columns' types by PostgreSQL itself), and, when no read is under way, the view. The session works on
+ * the columns' types by PostgreSQL itself), the policies of row-level security, and, when no read is under
+ * way, the view. The session works on
  * nothing else meanwhile.
  */
 #include "session_state.h"
@@ -16,6 +17,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "policies.h"
 #include "stats.h"
 
 /* A constant that PostgreSQL converts. */
@@ -34,6 +36,9 @@ struct subscribing
 	struct filter filter;
 	struct conversion *conversions;
 	unsigned	nconversions;
+	struct policies_question *question;
+	struct policy **policies;
+	unsigned	npolicies;
 	enum db_outcome outcome;
 	char		sqlstate[6];
 	bool		is_fresh;		/* access was asked for anew */
@@ -41,6 +46,7 @@ struct subscribing
 };
 
 static void resolve(struct subscribing *request);
+static void ready(struct subscribing *request);
 
 static void
 request_free(struct subscribing *request)
@@ -49,6 +55,10 @@ request_free(struct subscribing *request)
 	if (request->since.epoch != NULL)
 		position_release(&request->since);
 	filter_release(&request->filter);
+	policies_cancel(request->question);
+	for (unsigned i = 0; i < request->npolicies; i++)
+		policy_unref(request->policies[i]);
+	memory_free(request->policies);
 	memory_free(request->conversions);
 	memory_free(request);
 }
@@ -103,14 +113,18 @@ get_view(struct subscribing *request, const struct entity_access *entity)
 		.actions = message->actions,
 		.ncolumns = message->ncolumns,
 		.columns = message->columns,
+		.npolicies = request->npolicies,
+		.policies = request->policies,
+		.claims = request->session->identity->claims,
 	};
 	struct view *view;
+	size_t		id_len;
 	char	   *key;
 
 	buffer_init(&filter_text);
 	filter_normalize(&request->filter, &filter_text);
 	wanted.filter_text = buffer_take(&filter_text);
-	key = view_request_key(&wanted);
+	key = view_request_key(&wanted, &id_len);
 	memory_free((char *) wanted.filter_text);
 	view = hub_find(worker->hub, key);
 	if (view != NULL)
@@ -120,7 +134,7 @@ get_view(struct subscribing *request, const struct entity_access *entity)
 	}
 	wanted.filter = request->filter;
 	memset(&request->filter, 0, sizeof(request->filter));
-	view = view_new(&wanted, key, worker->shared->id_key);
+	view = view_new(&wanted, key, id_len, worker->shared->id_key);
 	hub_add(worker->hub, view);
 	return view;
 }
@@ -180,6 +194,55 @@ settle(struct subscribing *request)
 	request_done(request);
 }
 
+/* In the worker's thread: how row-level security applies is known. */
+static void
+policies_arrived(void *arg, enum policies_outcome outcome, struct policy *const *policies, unsigned n)
+{
+	struct subscribing *request = arg;
+
+	request->question = NULL;
+	if (outcome == POLICIES_UNAVAILABLE)
+	{
+		request_fail(request, CODE_UNAVAILABLE, "the database cannot be asked now");
+		return;
+	}
+	if (outcome == POLICIES_FAILED)
+	{
+		request_fail(request, CODE_INTERNAL, "row-level security of the table could not be worked out");
+		return;
+	}
+	request->policies = memory_alloc(sizeof(struct policy *) * (n + 1));
+	for (unsigned i = 0; i < n; i++)
+	{
+		request->policies[request->npolicies++] = policy_ref(policies[i]);
+		if (policies[i]->mode == POLICY_EVALUATE && request->message.entity != NULL
+			&& request->message.feature != NULL)
+		{
+			request_fail(request, CODE_FORBIDDEN,
+						 "a policy of the table must be evaluated for each row: not supported yet");
+			return;
+		}
+	}
+	ready(request);
+}
+
+/* The filter is complete. Where row-level security applies, its policies come next. */
+static void
+ask_policies(struct subscribing *request)
+{
+	const struct message *message = &request->message;
+	struct session *session = request->session;
+
+	if (!policies_are_needed(session->role, message->feature, message->entity))
+	{
+		ready(request);
+		return;
+	}
+	request->question = policies_ask(request->worker->loop, request->worker->shared->db,
+									 session->role, session->identity->claims, message->feature,
+									 message->entity, policies_arrived, request);
+}
+
 /* The request is complete; it waits for a read that is under way. */
 static void
 ready(struct subscribing *request)
@@ -211,7 +274,7 @@ conversions_arrived(void *arg)
 	}
 	request->nconversions = 0;
 	if (request->outcome == DB_DONE)
-		ready(request);
+		ask_policies(request);
 	else if (request->outcome == DB_FAILED && strncmp(request->sqlstate, "22", 2) == 0)
 		request_fail(request, CODE_BAD_REQUEST,
 					 "a filter's value cannot be converted to its column's type");
@@ -383,11 +446,6 @@ check_entity(struct subscribing *request, const struct entity_access *entity, co
 	const struct message *message = &request->message;
 	const char *code;
 
-	if (entity->has_policies)
-	{
-		*why = "row-level security applies to the role: such tables cannot be subscribed to yet";
-		return CODE_FORBIDDEN;
-	}
 	if (!entity->is_table && (message->nterms > 0 || message->has_columns || message->wants_snapshot))
 	{
 		*why = "filter, columns and snapshot need a table; this is a topic";
@@ -451,7 +509,7 @@ resolve(struct subscribing *request)
 	if (message->feature == NULL || message->entity == NULL)
 	{
 		if (is_known(session->role, message->feature, message->entity))
-			ready(request);
+			ask_policies(request);
 		else if (!request->is_fresh)
 			ask_afresh(request);
 		else
@@ -484,7 +542,7 @@ resolve(struct subscribing *request)
 	else if (request->nconversions > 0)
 		convert(request, entity);
 	else
-		ready(request);
+		ask_policies(request);
 }
 
 void

@@ -12,6 +12,7 @@
 
 struct session;
 struct catchup;
+struct recheck;
 
 struct subscription
 {
@@ -21,6 +22,8 @@ struct subscription
 	struct view *view;
 	unsigned	index;				/* in view->subscriptions */
 	struct catchup *catchup;		/* NULL: the subscription follows the live stream */
+	struct recheck *recheck;		/* its rights are being looked up anew */
+	bool		is_suspended;		/* nothing more until they have been */
 	const char *gap;				/* too slow: nothing more until this gap has been told; static */
 };
 

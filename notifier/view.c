@@ -62,8 +62,31 @@ add_names(struct buffer *key, const char *const *names, unsigned n)
 	free_names(sorted, count);
 }
 
+/* Adds what decides between rows to a key. */
+static void
+add_policies(struct buffer *key, struct policy *const *policies, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+	{
+		buffer_puts_json(key, policies[i]->feature);
+		buffer_puts_json(key, policies[i]->entity);
+		buffer_puts_json(key, policies[i]->text);
+	}
+}
+
 char *
-view_request_key(const struct view_request *request)
+view_key_with(const struct view *view, struct policy *const *policies, unsigned n)
+{
+	struct buffer key;
+
+	buffer_init(&key);
+	buffer_put(&key, view->key, view->id_len);
+	add_policies(&key, policies, n);
+	return buffer_take(&key);
+}
+
+char *
+view_request_key(const struct view_request *request, size_t *id_len)
 {
 	struct buffer key;
 
@@ -74,6 +97,8 @@ view_request_key(const struct view_request *request)
 	add_names(&key, request->actions, request->nactions);
 	add_names(&key, request->columns, request->ncolumns);
 	buffer_puts(&key, request->filter_text);
+	*id_len = key.len;
+	add_policies(&key, request->policies, request->npolicies);
 	return buffer_take(&key);
 }
 
@@ -154,14 +179,39 @@ work_out_columns(struct view *view)
 	}
 }
 
+/* The policy of the view's entity; NULL when every row may be seen. */
+static void
+work_out_policy(struct view *view)
+{
+	const struct entity_access *entity = view->entity;
+
+	view->policy = NULL;
+	for (unsigned i = 0; entity != NULL && i < view->npolicies; i++)
+		if (strcmp(view->policies[i]->feature, entity->feature) == 0
+			&& strcmp(view->policies[i]->entity, entity->entity) == 0
+			&& view->policies[i]->mode != POLICY_ALL)
+			view->policy = view->policies[i];
+}
+
+bool
+view_has_policy_for(const struct view *view, const struct entity_access *entity)
+{
+	for (unsigned i = 0; i < view->npolicies; i++)
+		if (strcmp(view->policies[i]->feature, entity->feature) == 0
+			&& strcmp(view->policies[i]->entity, entity->entity) == 0)
+			return view->policies[i]->mode != POLICY_EVALUATE;
+	return false;
+}
+
 struct view *
-view_new(const struct view_request *request, char *key, const unsigned char *id_key)
+view_new(const struct view_request *request, char *key, size_t id_len, const unsigned char *id_key)
 {
 	static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 	struct view *view = memory_alloc_zeroed(sizeof(*view));
-	uint64_t	hash = siphash(key, strlen(key), id_key);
+	uint64_t	hash = siphash(key, id_len, id_key);
 
 	view->key = key;
+	view->id_len = id_len;
 	for (int i = 0; i < 13; i++, hash >>= 5)
 		view->id[i] = digits[hash & 31];
 	view->role = role_access_ref(request->role);
@@ -172,14 +222,80 @@ view_new(const struct view_request *request, char *key, const unsigned char *id_
 	view->actions = copy_names(request->actions, request->nactions, &view->nactions);
 	view->columns = copy_names(request->columns, request->ncolumns, &view->ncolumns);
 	view->filter = request->filter;
+	view->claims = memory_copy_string(request->claims, strlen(request->claims));
+	view->npolicies = request->npolicies;
+	if (request->npolicies > 0)
+		view->policies = memory_alloc(sizeof(struct policy *) * request->npolicies);
+	for (unsigned i = 0; i < request->npolicies; i++)
+		view->policies[i] = policy_ref(request->policies[i]);
 	work_out_columns(view);
+	work_out_policy(view);
 	return view;
+}
+
+/* A copy of a filter. */
+static struct filter
+copy_filter(const struct filter *from)
+{
+	struct filter filter = {from->nterms, NULL};
+
+	if (from->nterms == 0)
+		return filter;
+	filter.terms = memory_alloc(sizeof(struct filter_term) * from->nterms);
+	for (unsigned i = 0; i < from->nterms; i++)
+	{
+		const struct filter_term *term = &from->terms[i];
+		struct filter_term *copy = &filter.terms[i];
+
+		*copy = *term;
+		copy->column.at = memory_copy_string(term->column.at, term->column.len);
+		copy->keys = term->nkeys ? memory_alloc(sizeof(struct slice) * term->nkeys) : NULL;
+		for (unsigned k = 0; k < term->nkeys; k++)
+		{
+			copy->keys[k].at = memory_copy_string(term->keys[k].at, term->keys[k].len);
+			copy->keys[k].len = term->keys[k].len;
+		}
+	}
+	return filter;
+}
+
+struct view *
+view_clone(const struct view *view, char *key, struct role_access *role,
+		   struct policy *const *policies, unsigned n, const char *claims)
+{
+	static const unsigned char no_key[16];
+	struct slice feature = {view->feature, view->feature ? strlen(view->feature) : 0};
+	struct slice name = {view->entity_name, view->entity_name ? strlen(view->entity_name) : 0};
+	bool		is_single = view->feature != NULL && view->entity_name != NULL;
+	const struct view_request request = {
+		.role = role,
+		.entity = is_single ? role_access_find(role, feature, name) : NULL,
+		.feature = view->feature,
+		.entity_name = view->entity_name,
+		.nactions = view->nactions,
+		.actions = (const char *const *) view->actions,
+		.filter = copy_filter(&view->filter),
+		.ncolumns = view->ncolumns,
+		.columns = (const char *const *) view->columns,
+		.npolicies = n,
+		.policies = policies,
+		.claims = claims,
+	};
+	struct view *clone = view_new(&request, key, view->id_len, no_key);
+
+	memcpy(clone->id, view->id, sizeof(view->id));
+	return clone;
 }
 
 void
 view_free(struct view *view)
 {
 	filter_release(&view->filter);
+	for (unsigned i = 0; i < view->npolicies; i++)
+		policy_unref(view->policies[i]);
+	memory_free(view->policies);
+	memory_free(view->claims);
+	memory_free(view->indexed);
 	free_names(view->actions, view->nactions);
 	free_names(view->columns, view->ncolumns);
 	memory_free(view->visible);
@@ -200,6 +316,7 @@ view_set_access(struct view *view, struct role_access *role, const struct entity
 	view->role = role;
 	view->entity = entity;
 	work_out_columns(view);
+	work_out_policy(view);
 }
 
 void
@@ -208,6 +325,8 @@ view_set_scope(struct view *view, const struct entity_access *entity)
 	if (view->entity == entity)
 		return;
 	view->entity = entity;
+	if (view->npolicies > 0)
+		work_out_policy(view);
 	if (view->is_projected || (entity != NULL && !entity->is_all_readable))
 		work_out_columns(view);
 }
@@ -323,6 +442,22 @@ view_wants_replaced(const struct view *view, struct slice summary)
 	return false;
 }
 
+/* Whether an image is in the view: its filter is true, and the policy shows it. */
+static enum filter_result
+match_image(const struct view *view, const struct row *row, struct buffer *scratch)
+{
+	enum filter_result result;
+	enum filter_result visible;
+
+	if (row == NULL)
+		return FILTER_NO;
+	result = filter_match(&view->filter, row, scratch);
+	if (result == FILTER_NO || view->policy == NULL)
+		return result;
+	visible = policy_match(view->policy, row, scratch);
+	return visible == FILTER_YES ? result : visible;
+}
+
 enum edge
 view_edge(const struct view *view, const struct event *event, bool is_derived,
 		  const struct row *new_row, const struct row *old_row, struct buffer *scratch)
@@ -330,11 +465,11 @@ view_edge(const struct view *view, const struct event *event, bool is_derived,
 	enum filter_result is_in = FILTER_YES;
 	enum filter_result was_in = FILTER_YES;
 
-	if (view->filter.nterms > 0 && event->kind != EVENT_TRUNCATED
+	if (view_has_conditions(view) && event->kind != EVENT_TRUNCATED
 		&& event->kind != EVENT_BULK_SUMMARY)
 	{
-		is_in = new_row ? filter_match(&view->filter, new_row, scratch) : FILTER_NO;
-		was_in = old_row ? filter_match(&view->filter, old_row, scratch) : FILTER_NO;
+		is_in = match_image(view, new_row, scratch);
+		was_in = match_image(view, old_row, scratch);
 	}
 	switch (event->kind)
 	{

@@ -19,6 +19,7 @@
 #include "buffer.h"
 #include "event.h"
 #include "filter.h"
+#include "policy.h"
 
 struct subscription;
 struct view_pending;			/* hub.c: what the current transaction has for the view */
@@ -45,7 +46,8 @@ struct subscriptions
 struct view
 {
 	UT_hash_handle hh;			/* in the hub, by key */
-	char	   *key;			/* equal if and only if the views are */
+	char	   *key;			/* equal if and only if the views are: what was asked, and the policies */
+	size_t		id_len;			/* of the key, without the policies */
 	char		id[VIEW_ID_SIZE];
 	struct role_access *role;
 	const struct entity_access *entity; /* NULL with a wildcard; points into role */
@@ -54,6 +56,10 @@ struct view
 	unsigned	nactions;		/* 0: every */
 	char	  **actions;		/* sorted */
 	struct filter filter;
+	unsigned	npolicies;		/* of the entities under row-level security; sorted as role's entities */
+	struct policy **policies;
+	const struct policy *policy;	/* of entity; NULL: every row may be seen */
+	char	   *claims;			/* of whoever made the view: equal policies show equal rows */
 	unsigned	ncolumns;		/* columns asked for; 0: all that may be read */
 	char	  **columns;		/* sorted */
 	bool		is_projected;	/* some captured columns are not visible */
@@ -65,7 +71,8 @@ struct view
 	/* the hub's */
 	unsigned	unsettled;		/* subscriptions being made for it: keeps it alive */
 	uint64_t	stamp;			/* last event looked at */
-	unsigned	indexed_by;		/* number of the filter's term that it is found by, from 1; 0: none */
+	unsigned	nindexed;		/* equalities that it is found by; 0: none */
+	const struct filter_term **indexed;
 	struct view_pending *pending;
 };
 
@@ -82,14 +89,28 @@ struct view_request
 	const char *filter_text;	/* by filter_normalize() */
 	unsigned	ncolumns;
 	const char *const *columns;
+	unsigned	npolicies;
+	struct policy *const *policies;	/* references are taken */
+	const char *claims;
 };
 
-/* The key of a request; malloc'd. */
-char	   *view_request_key(const struct view_request *request);
+/*
+ * The key of a request; malloc'd. The view's id is made of its first id_len bytes, without the policies: it
+ * stays what it is for a subscription whose policy changes.
+ */
+char	   *view_request_key(const struct view_request *request, size_t *id_len);
 
 /* A view; takes over key and filter. id_key is random bytes that make ids unguessable (16). */
-struct view *view_new(const struct view_request *request, char *key, const unsigned char *id_key);
+struct view *view_new(const struct view_request *request, char *key, size_t id_len,
+					  const unsigned char *id_key);
 void		view_free(struct view *view);
+
+/* The key that a view would have with other policies; malloc'd. */
+char	   *view_key_with(const struct view *view, struct policy *const *policies, unsigned n);
+
+/* The same view, with its id, under another key and with other policies; takes over key. */
+struct view *view_clone(const struct view *view, char *key, struct role_access *role,
+						struct policy *const *policies, unsigned n, const char *claims);
 
 /* Changes what may be read (same role, loaded anew): its columns are worked out again. */
 void		view_set_access(struct view *view, struct role_access *role,
@@ -97,6 +118,16 @@ void		view_set_access(struct view *view, struct role_access *role,
 
 /* For a view with wildcards: the entity that the next events are of, NULL for none; sets its columns. */
 void		view_set_scope(struct view *view, const struct entity_access *entity);
+
+/* Whether the view knows how row-level security on an entity applies to it, without asking for each image. */
+bool		view_has_policy_for(const struct view *view, const struct entity_access *entity);
+
+/* Whether rows are looked at before they are shown. */
+static inline bool
+view_has_conditions(const struct view *view)
+{
+	return view->filter.nterms > 0 || view->policy != NULL;
+}
 
 /* Whether the view wants an action. */
 bool		view_wants(const struct view *view, struct slice action);

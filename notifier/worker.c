@@ -11,6 +11,7 @@
 
 #include "memory.h"
 #include "protocol.h"
+#include "recheck.h"
 #include "server.h"
 #include "session_state.h"
 #include "stats.h"
@@ -273,6 +274,14 @@ poke_for_syncs(void *arg)
 	loop_timer_start(worker->sync_timer, SYNC_MS);
 }
 
+/* A marker of the stream: from here on nobody gets anything of the view with the rights of before. */
+static void
+suspend_view(void *arg, struct view *view)
+{
+	for (unsigned i = 0; i < view->subscriptions.n; i++)
+		recheck_subscription(arg, view->subscriptions.at[i], true);
+}
+
 /* A role's access has changed. */
 struct change
 {
@@ -318,7 +327,7 @@ change_view(void *arg, struct view *view)
 		struct slice name = {view->entity_name, strlen(view->entity_name)};
 
 		entity = role_access_find(change->now, feature, name);
-		if (!change->now->is_member || entity == NULL || !entity->can_read || entity->has_policies
+		if (!change->now->is_member || entity == NULL || !entity->can_read
 			|| !is_filter_readable(view, entity))
 		{
 			change->lost = memory_resize(change->lost, sizeof(struct view *) * (change->nlost + 1));
@@ -361,13 +370,8 @@ access_changed(void *arg, struct role_access *old, struct role_access *now)
 		for (unsigned k = 0; k < change.changed[i]->subscriptions.n; k++)
 		{
 			struct subscription *s = change.changed[i]->subscriptions.at[k];
-			struct delivery delivery = {NULL, 0, PRIORITY_NORMAL, 0, "access"};
 
-			if (s->gap == NULL && s->catchup == NULL)
-			{
-				session_push(s->session, s, &delivery, worker->group);
-				session_push_position(s->session);
-			}
+			recheck_subscription(worker, s, true);
 		}
 	for (unsigned i = 0; i < change.nlost; i++)
 	{
@@ -416,6 +420,7 @@ worker_new(struct loop *loop, const struct options *options, const struct shared
 	worker->position = "";
 	worker->hub = hub_new(session_user_of);
 	worker->live = hub_stream_new(worker->hub, false, session_deliver, worker);
+	hub_stream_on_access(worker->live, suspend_view);
 	worker->access = access_new(loop, shared->db, access_changed, worker);
 	worker->catchups = catchups_new(worker);
 	worker->tick = loop_timer_new(loop, tick, worker);

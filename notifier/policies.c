@@ -1,0 +1,120 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * policies.c
+ *	  See policies.h.
+ */
+#include "policies.h"
+
+#include <string.h>
+
+#include "log.h"
+#include "memory.h"
+
+static const char policies_sql[] =
+"SELECT r.feature, r.entity, realtime.access_policy(r.relation, $1::name, $2)"
+" FROM realtime.registration r JOIN pg_catalog.pg_class c ON c.oid = r.relation"
+" WHERE c.relrowsecurity AND ($3::text IS NULL OR r.feature = $3)"
+" AND ($4::text IS NULL OR r.entity = $4)"
+" ORDER BY r.feature COLLATE \"C\", r.entity COLLATE \"C\"";
+
+struct policies_question
+{
+	struct loop *loop;
+	struct role_access *role;
+	policies_fn fn;				/* NULL: cancelled */
+	void	   *arg;
+	struct policy **policies;
+	unsigned	n;
+	enum policies_outcome outcome;
+};
+
+bool
+policies_are_needed(const struct role_access *role, const char *feature, const char *entity)
+{
+	for (unsigned i = 0; i < role->nentities; i++)
+		if (role->entities[i].has_policies && role->entities[i].can_read
+			&& (feature == NULL || strcmp(feature, role->entities[i].feature) == 0)
+			&& (entity == NULL || strcmp(entity, role->entities[i].entity) == 0))
+			return true;
+	return false;
+}
+
+/* In the pool's thread, which reads the role only. */
+static void
+question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
+{
+	struct policies_question *question = arg;
+	const struct entity_access *entity = role_access_find(question->role, fields[0], fields[1]);
+	struct policy *policy;
+
+	(void) step;
+	(void) nfields;
+	if (entity == NULL || !entity->can_read)
+		return;
+	policy = policy_parse(entity, fields[2]);
+	if (policy == NULL)
+	{
+		question->outcome = POLICIES_FAILED;
+		log_write(LOG_LEVEL_ERROR, "policy_unreadable", "feature=%s entity=%s", entity->feature,
+				  entity->entity);
+		return;
+	}
+	question->policies = memory_resize(question->policies,
+									   sizeof(struct policy *) * (question->n + 1));
+	question->policies[question->n++] = policy;
+}
+
+/* In the asker's thread. */
+static void
+question_answered(void *arg)
+{
+	struct policies_question *question = arg;
+
+	if (question->fn != NULL)
+		question->fn(question->arg, question->outcome, question->policies, question->n);
+	for (unsigned i = 0; i < question->n; i++)
+		policy_unref(question->policies[i]);
+	memory_free(question->policies);
+	role_access_unref(question->role);
+	memory_free(question);
+}
+
+static void
+question_done(void *arg, const struct db_error *error)
+{
+	struct policies_question *question = arg;
+
+	if (error->outcome == DB_FAILED)
+	{
+		question->outcome = POLICIES_FAILED;
+		log_write(LOG_LEVEL_ERROR, "policy_failed", "role=%s sqlstate=%s message=%s",
+				  question->role->role, error->sqlstate, error->message);
+	}
+	else if (error->outcome != DB_DONE)
+		question->outcome = POLICIES_UNAVAILABLE;
+	loop_post(question->loop, question_answered, question);
+}
+
+struct policies_question *
+policies_ask(struct loop *loop, struct db *db, struct role_access *role, const char *claims,
+			 const char *feature, const char *entity, policies_fn fn, void *arg)
+{
+	struct policies_question *question = memory_alloc_zeroed(sizeof(*question));
+	const char *params[] = {role->role, claims, feature, entity};
+	const struct db_statement statement = {policies_sql, 4, params};
+
+	question->loop = loop;
+	question->role = role_access_ref(role);
+	question->fn = fn;
+	question->arg = arg;
+	db_submit(db, &statement, 1, question_row, question_done, question);
+	return question;
+}
+
+void
+policies_cancel(struct policies_question *question)
+{
+	if (question != NULL)
+		question->fn = NULL;
+}

@@ -1,0 +1,242 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * policy.c
+ *	  See policy.h. Pure.
+ */
+#include "policy.h"
+
+#include <string.h>
+
+#include "memory.h"
+
+/* The column of a term; NULL when it is not captured. */
+static const struct access_column *
+find_column(const struct entity_access *entity, struct slice json_name)
+{
+	for (unsigned i = 0; i < entity->ncolumns; i++)
+		if (slice_is_same(entity->columns[i].json_name, json_name))
+			return &entity->columns[i];
+	return NULL;
+}
+
+static bool
+read_operator(struct slice text, struct filter_term *term)
+{
+	term->is_negated = text.len > 4 && memcmp(text.at, "not.", 4) == 0;
+	if (term->is_negated)
+	{
+		text.at += 4;
+		text.len -= 4;
+	}
+	for (int op = OPERATOR_EQ; op <= OPERATOR_IS_NULL; op++)
+		if (slice_equals(text, protocol_operator_name((enum operator) op)))
+		{
+			term->op = (enum operator) op;
+			return true;
+		}
+	return false;
+}
+
+static void
+add_key(struct filter_term *term, struct slice value, struct buffer *scratch)
+{
+	struct slice key = filter_value_key(term->type, value, scratch);
+
+	term->keys = memory_resize(term->keys, sizeof(struct slice) * (term->nkeys + 1));
+	term->keys[term->nkeys].at = memory_copy_string(key.at, key.len);
+	term->keys[term->nkeys++].len = key.len;
+}
+
+/* The constants of a term: one, a list, or the word of "is". */
+static bool
+read_value(struct filter_term *term, struct slice value, struct buffer *scratch)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice element;
+
+	if (term->op == OPERATOR_IS_NULL)
+	{
+		if (jsonscan_kind(value) == JSON_KIND_STRING)
+			value = jsonscan_inside(value);
+		if (slice_equals(value, "true"))
+			term->op = OPERATOR_IS_TRUE;
+		else if (slice_equals(value, "false"))
+			term->op = OPERATOR_IS_FALSE;
+		else if (!slice_equals(value, "null"))
+			return false;
+		return true;
+	}
+	if (term->op != OPERATOR_IN)
+	{
+		add_key(term, value, scratch);
+		return jsonscan_kind(value) != JSON_KIND_NULL;
+	}
+	if (jsonscan_open(&scan, value, '[') < 0)
+		return false;
+	while (jsonscan_next(&scan, &name, &element) > 0)
+		add_key(term, element, scratch);
+	return true;
+}
+
+/* [column, operator, value] */
+static bool
+read_term(const struct entity_access *entity, struct slice text, struct filter_term *term)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice element[3];
+	const struct access_column *column;
+	struct buffer scratch;
+	bool		is_good;
+
+	if (jsonscan_open(&scan, text, '[') < 0)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (jsonscan_next(&scan, &name, &element[i]) <= 0)
+			return false;
+	if (jsonscan_kind(element[0]) != JSON_KIND_STRING || jsonscan_kind(element[1]) != JSON_KIND_STRING)
+		return false;
+	column = find_column(entity, jsonscan_inside(element[0]));
+	if (column == NULL || !read_operator(jsonscan_inside(element[1]), term))
+		return false;
+	term->column.at = memory_copy_string(column->json_name.at, column->json_name.len);
+	term->column.len = column->json_name.len;
+	term->type = column->type;
+	buffer_init(&scratch);
+	is_good = read_value(term, element[2], &scratch);
+	buffer_release(&scratch);
+	return is_good && filter_check_operator(term->op, term->type) == NULL;
+}
+
+/* One conjunction. */
+static bool
+read_filter(const struct entity_access *entity, struct slice text, struct filter *filter)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice term;
+	int			result;
+
+	if (jsonscan_open(&scan, text, '[') < 0)
+		return false;
+	while ((result = jsonscan_next(&scan, &name, &term)) > 0)
+	{
+		filter->terms = memory_resize(filter->terms,
+									  sizeof(struct filter_term) * (filter->nterms + 1));
+		memset(&filter->terms[filter->nterms], 0, sizeof(struct filter_term));
+		if (!read_term(entity, term, &filter->terms[filter->nterms++]))
+			return false;
+	}
+	return result == 0;
+}
+
+/* The disjunction of mode filter. */
+static bool
+read_filters(const struct entity_access *entity, struct slice text, struct policy *policy)
+{
+	struct jsonscan scan;
+	struct slice name;
+	struct slice filter;
+	struct buffer print;
+	int			result;
+
+	if (jsonscan_open(&scan, text, '[') < 0)
+		return false;
+	buffer_init(&print);
+	while ((result = jsonscan_next(&scan, &name, &filter)) > 0)
+	{
+		policy->filters = memory_resize(policy->filters,
+										sizeof(struct filter) * (policy->nfilters + 1));
+		memset(&policy->filters[policy->nfilters], 0, sizeof(struct filter));
+		if (!read_filter(entity, filter, &policy->filters[policy->nfilters++]))
+		{
+			buffer_release(&print);
+			return false;
+		}
+		buffer_puts(&print, "|");
+		filter_normalize(&policy->filters[policy->nfilters - 1], &print);
+	}
+	policy->text = buffer_take(&print);
+	return result == 0;
+}
+
+struct policy *
+policy_parse(const struct entity_access *entity, struct slice json)
+{
+	struct policy *policy = memory_alloc_zeroed(sizeof(*policy));
+	struct slice mode;
+	struct slice any;
+	bool		is_good = jsonscan_find(json, "mode", &mode) > 0
+		&& jsonscan_kind(mode) == JSON_KIND_STRING;
+
+	policy->refs = 1;
+	policy->feature = memory_copy_string(entity->feature, strlen(entity->feature));
+	policy->entity = memory_copy_string(entity->entity, strlen(entity->entity));
+	if (is_good && slice_equals(jsonscan_inside(mode), "all"))
+		policy->mode = POLICY_ALL;
+	else if (is_good && slice_equals(jsonscan_inside(mode), "none"))
+		policy->mode = POLICY_NONE;
+	else if (is_good && slice_equals(jsonscan_inside(mode), "filter"))
+	{
+		policy->mode = POLICY_FILTER;
+		is_good = jsonscan_find(json, "any", &any) > 0 && read_filters(entity, any, policy);
+	}
+	else if (is_good && slice_equals(jsonscan_inside(mode), "evaluate"))
+		policy->mode = POLICY_EVALUATE;
+	else
+		is_good = false;
+	if (!is_good)
+	{
+		policy_unref(policy);
+		return NULL;
+	}
+	if (policy->text == NULL)
+	{
+		const char *text = policy->mode == POLICY_ALL ? "all" : policy->mode == POLICY_NONE ? "none" : "?";
+
+		policy->text = memory_copy_string(text, strlen(text));
+	}
+	return policy;
+}
+
+struct policy *
+policy_ref(struct policy *policy)
+{
+	policy->refs++;
+	return policy;
+}
+
+void
+policy_unref(struct policy *policy)
+{
+	if (policy == NULL || --policy->refs > 0)
+		return;
+	for (unsigned i = 0; i < policy->nfilters; i++)
+		filter_release(&policy->filters[i]);
+	memory_free(policy->filters);
+	memory_free(policy->text);
+	memory_free(policy->feature);
+	memory_free(policy->entity);
+	memory_free(policy);
+}
+
+enum filter_result
+policy_match(const struct policy *policy, const struct row *row, struct buffer *scratch)
+{
+	enum filter_result result = FILTER_NO;
+
+	if (policy->mode == POLICY_ALL)
+		return FILTER_YES;
+	for (unsigned i = 0; i < policy->nfilters; i++)
+	{
+		enum filter_result one = filter_match(&policy->filters[i], row, scratch);
+
+		if (one == FILTER_YES)
+			return FILTER_YES;
+		if (one == FILTER_OMITTED)
+			result = FILTER_OMITTED;
+	}
+	return result;
+}
