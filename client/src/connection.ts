@@ -337,13 +337,14 @@ export class Connection
 		if (!frame)
 			return;
 		if (!('op' in frame))
-			return this.handler.bad(frame, input);
+		{
+			this.handler.bad(frame, input);
+			return frame.of === 'welcome' && !this.isReady ? this.fail(0, 'protocol', frame.problem) : undefined;
+		}
 		switch (frame.op)
 		{
 			case 'welcome':
-				if (frame.protocol !== 1)
-					return this.fail(0, 'protocol', `protocol ${frame.protocol}`);
-				this.heartbeat = Math.max(frame.heartbeat, 0.01);
+				this.heartbeat = frame.heartbeat;
 				if (this.token !== undefined && this.channel?.send)
 					this.channel.send({ op: 'auth', ref: authRef, token: this.token });
 				else
@@ -358,7 +359,7 @@ export class Connection
 			case 'error':
 				if (frame.close !== undefined)
 					return this.fail(frame.close, frame.code, frame.message);
-				if (frame.ref === undefined || frame.ref === null || frame.ref === authRef)
+				if ((frame.ref ?? authRef) === authRef && frame.view === undefined)
 				{
 					this.problem = { code: frame.code, message: frame.message ?? '' };
 					return;

@@ -298,12 +298,14 @@ export class RealtimeCore
 		return rows[0]?.data ?? null;
 	}
 
-	/** Resolves when all that a transaction did, or that it did nothing, is applied here. */
-	sync(tx: string | number | bigint): Promise<void>
+	/** Resolves when all that a transaction did, or that it did nothing, is applied here. Never, if there is none such. */
+	sync(tx: string | number | bigint, signal?: AbortSignal): Promise<void>
 	{
-		return new Promise((resolve) =>
+		return new Promise((resolve, reject) =>
 		{
 			const entry = { tx: String(tx), ref: ++this.lastRef, isDone: false, resolve };
+
+			signal?.addEventListener('abort', () => this.syncs.delete(entry) && reject(new RealtimeError('aborted')));
 
 			if (this.stage.length === 0 && covers(this.parsed, entry.tx))
 				return resolve();
@@ -542,7 +544,7 @@ export class RealtimeCore
 				if (view.isResuming && view.need)
 					view.isExpecting = true;
 				this.stage.push({
-					view, item: { kind: 'gap', reason: frame.reason, position: parsePosition(frame.position ?? '') }
+					view, item: { kind: 'gap', reason: frame.reason, position: parsePosition(frame.position) }
 				});
 		}
 	}
@@ -805,11 +807,24 @@ export class RealtimeCore
 	private refused(frame: Extract<Frame, { op: 'error' }>): void
 	{
 		const error = new RealtimeError(frame.code, frame.message);
-		const view = [...this.views.values()].find((one) => one.ref === frame.ref);
+		const isEnd = frame.ref === undefined && frame.view !== undefined;
 
-		if (!view)
-			return;
-		if (frame.code === 'already_subscribed' && this.ids.has(frame.view!))
+		for (const view of [...this.views.values()])
+		{
+			if (isEnd ? view.id === frame.view : view.ref === frame.ref)
+				this.refuse(view, frame, error, isEnd);
+		}
+	}
+
+	/** A view is refused, or ended by the server. */
+	private refuse(view: View, frame: Extract<Frame, { op: 'error' }>, error: RealtimeError, isEnd: boolean): void
+	{
+		if (isEnd)
+		{
+			this.ids.delete(view.id!);
+			view.id = undefined;
+		}
+		if (frame.code === 'already_subscribed' && this.ids.has(frame.view!) && !isEnd)
 		{
 			// The same view to the server, though not to us: shares its frames.
 			const id = view.id = frame.view!;

@@ -3,7 +3,7 @@
 // events.ts
 //	Server-sent events over fetch: EventSource can send neither a token nor a body.
 
-import { post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
+import { idle, post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
 
 /** Reads a body as server-sent events, calling data() with each and alive() for each piece that came. */
 export async function readEvents(body: ReadableStream<Uint8Array>, data: (text: string) => void,
@@ -40,7 +40,11 @@ export async function readEvents(body: ReadableStream<Uint8Array>, data: (text: 
 /** Opens the stream and reads it to its end. */
 async function run(context: ChannelContext, handler: ChannelHandler, signal: AbortSignal): Promise<void>
 {
-	const response = await post(context, '/v1/events', { subscribe: context.subscriptions() }, signal);
+	const subscribe = context.subscriptions();
+
+	if (subscribe.length === 0)
+		return handler.frame(idle);
+	const response = await post(context, '/v1/events', { subscribe }, signal);
 
 	if (!response.ok || !response.body)
 		return handler.closed(response.status, (await refusal(response)).message);

@@ -54,9 +54,9 @@ export class Outbox
 	}
 
 	/** Adds an operation as it is. */
-	add(op: Omit<PendingOperation, 'tx' | 'epoch' | 'row' | 'attempts' | 'isDue' | 'isSynced'>): PendingOperation
+	add(op: Omit<PendingOperation, 'tx' | 'row' | 'attempts' | 'isDue' | 'isSynced'>): PendingOperation
 	{
-		const full = { ...op, tx: undefined, epoch: undefined, row: undefined, attempts: 0, isDue: true, isSynced: false };
+		const full = { ...op, tx: undefined, row: undefined, attempts: 0, isDue: true, isSynced: false };
 
 		this.pending.ops.push(full);
 		this.host.touch(op.key);

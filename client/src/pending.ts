@@ -46,15 +46,12 @@ export interface PendingOperation
 	state: 'draft' | 'waiting' | 'sending' | 'sent';
 	tx: string | undefined;
 
-	/** The position's epoch when the reply came: in another one, transaction ids mean nothing. */
-	epoch: string | undefined;
-
 	/** The row of the reply. */
 	row: Row | undefined;
 	attempts: number;
 	isDue: boolean;
 
-	/** What sync() or a later snapshot said: the base has it as soon as it is loaded. */
+	/** The stream has what it did: the base has it as soon as it is current. */
 	isSynced: boolean;
 	request: ((id: Id, patch: Row) => Promise<unknown>) | undefined;
 	resolve: (reply: unknown) => void;
@@ -192,12 +189,11 @@ export class Pending
 	}
 
 	/** A write was answered with success. */
-	replied(op: PendingOperation, tx: string | undefined, row: Row | undefined, epoch: string | undefined): void
+	replied(op: PendingOperation, tx: string | undefined, row: Row | undefined): void
 	{
 		op.state = 'sent';
 		op.tx = tx;
 		op.row = row;
-		op.epoch = epoch;
 		if (tx !== undefined)
 			this.mine.add(tx);
 		this.landed(op);

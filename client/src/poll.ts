@@ -4,7 +4,7 @@
 //	Long poll: one request after the other, each a session of its own that goes on where the last ended.
 
 import { RealtimeError } from './error.js';
-import { post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
+import { idle, post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
 
 export interface PollAnswer
 {
@@ -37,6 +37,9 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 	for (let isFirst = true; !signal.aborted; isFirst = false)
 	{
 		const subscribe = context.subscriptions() as { since?: string }[];
+
+		if (subscribe.length === 0)
+			return handler.frame(idle);
 
 		// The first answer says that this works, and where we are: nothing is waited for, but a snapshot.
 		const timeout = !isFirst ? 25 : subscribe.every(({ since }) => since !== undefined) ? 0 : 1;

@@ -12,7 +12,7 @@ export interface Position
 	readonly xip: ReadonlySet<bigint>;
 }
 
-const shape = /^([^/]+)\/(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)$/;
+const shape = /^([^/]+)\/([1-9]\d{0,18}):([1-9]\d{0,18}):((?:[1-9]\d{0,18}(?:,[1-9]\d{0,18})*)?)$/;
 
 let lastText: string | undefined;
 let last: Position | undefined;
@@ -27,16 +27,18 @@ export function parsePosition(text: string): Position | undefined
 	return last;
 }
 
+/** Reads a position that is not the last one. */
 function parse(text: string): Position | undefined
 {
 	const parts = text.length <= 16384 ? shape.exec(text) : null;
 
-	return parts ? {
-		epoch: parts[1]!,
-		xmin: BigInt(parts[2]!),
-		xmax: BigInt(parts[3]!),
-		xip: new Set(parts[4] ? parts[4].split(',').map(BigInt) : [])
-	} : undefined;
+	if (!parts)
+		return undefined;
+	const [xmin, xmax] = [BigInt(parts[2]!), BigInt(parts[3]!)];
+	const xip = parts[4] ? parts[4].split(',').map(BigInt) : [];
+	const isSound = xmin <= xmax && xip.every((xid, i) => xid >= xmin && xid < xmax && (i === 0 || xid > xip[i - 1]!));
+
+	return isSound ? { epoch: parts[1]!, xmin, xmax, xip: new Set(xip) } : undefined;
 }
 
 /** Whether a transaction id (decimal text) was seen: its events, if any, are behind the position. */
@@ -54,7 +56,14 @@ export function includes(position: Position | undefined, other: Position | undef
 {
 	if (!other)
 		return true;
-	if (!position || position.epoch !== other.epoch || position.xmax < other.xmax)
+	if (!position || position.epoch !== other.epoch)
+		return false;
+	// The other has seen nothing from our xmax on: all of that is in its xip.
+	let beyond = other.xmax - position.xmax;
+
+	for (const xid of other.xip)
+		beyond -= xid >= position.xmax ? 1n : 0n;
+	if (beyond > 0n)
 		return false;
 	for (const xid of position.xip)
 	{

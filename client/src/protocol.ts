@@ -78,8 +78,8 @@ export type Frame =
 	| { op: 'commit'; view: string; tx: string; part?: number; last?: boolean; merged?: boolean;
 		events: RealtimeEvent[] }
 	| { op: 'position'; position: string }
-	| { op: 'synced'; ref?: Ref; tx: string }
-	| { op: 'gap'; view: string; reason: string; position?: string }
+	| { op: 'synced'; ref?: Ref; tx: string; position: string }
+	| { op: 'gap'; view: string; reason: string; position: string }
 	| { op: 'unsubscribed'; ref?: Ref; view?: string }
 	| { op: 'expiring'; expires?: number }
 	| { op: 'pong'; ref?: Ref }
@@ -95,31 +95,39 @@ export interface BadFrame
 
 	/** Whether data may be lost with it: it is none of the frames that carry none. */
 	isLoss: boolean;
+	of?: string;
 }
 
-// Members per op and their kinds: s text, n number, b boolean, a list, r ref; ? may be missing.
+// Members per op and their kinds (see `kinds`); with ? they may be missing.
 const shapes: Record<string, string> = {
-	welcome: 'session:s protocol:n epoch:s heartbeat:n',
-	authenticated: '',
-	subscribed: 'ref:r view:s position:s',
-	snapshot: 'view:s last:b rows:a',
-	commit: 'view:s tx:s events:a',
-	position: 'position:s',
-	synced: 'tx:s',
-	gap: 'view:s reason:s',
-	unsubscribed: 'view:s?',
-	expiring: '',
-	pong: '',
-	error: 'code:s message:s? view:s? close:n?'
+	welcome: 'session:s protocol:1 epoch:s heartbeat:h',
+	authenticated: 'ref:r? role:s user:u expires:e',
+	subscribed: 'ref:r view:s position:p feature:s entity:s',
+	snapshot: 'view:s part:i last:b rows:a',
+	commit: 'view:s tx:t part:i last:b events:a',
+	position: 'position:p',
+	synced: 'ref:r? tx:t position:p',
+	gap: 'view:s reason:s position:p',
+	unsubscribed: 'ref:r? view:s',
+	expiring: 'expires:n',
+	pong: 'ref:r?',
+	error: 'ref:r? code:s message:u view:s? close:n?'
 };
-const kinds: Record<string, (value: unknown) => boolean> = {
-	s: (value) => typeof value === 'string',
+const kinds: Record<string, (value: any) => unknown> = {
+	s: (value) => typeof value === 'string' && value !== '',
+	u: (value) => typeof value === 'string' || value === null,
+	t: (value) => typeof value === 'string' && digits.test(value),
+	p: (value) => typeof value === 'string' && parsePosition(value),
 	n: (value) => typeof value === 'number',
+	e: (value) => typeof value === 'number' || value === null,
+	h: (value) => typeof value === 'number' && value > 0,
+	i: (value) => Number.isSafeInteger(value) && value >= 0,
+	1: (value) => value === 1,
 	b: (value) => typeof value === 'boolean',
 	a: Array.isArray,
-	r: (value) => typeof value === 'string' || typeof value === 'number'
+	r: (value) => value === null || typeof value === 'string' || kinds.i!(value)
 };
-const digits = /^\d{1,20}$/;
+const digits = /^\d{1,19}$/;
 const carriers = ['snapshot', 'commit', 'gap'];
 
 /** Whether a value is an object with members. */
@@ -140,11 +148,11 @@ export function eventProblem(event: unknown): string | undefined
 		if (typeof event[name] !== 'string')
 			return `an event without ${name}`;
 	}
-	if (event.event !== `${event.feature}.${event.entity}.${event.action}`)
-		return 'an event whose name is not its feature, entity and action';
-	if (event.id !== null && event.id !== undefined && !isId(event.id))
+	if (event.id !== null && !isId(event.id))
 		return 'an event whose id is none';
-	if (!isObject(event.meta) || !digits.test(String(event.meta.tx)) || typeof event.meta.seq !== 'number')
+	if (event.old !== undefined && !isObject(event.old))
+		return 'an event whose old image is none';
+	if (!isObject(event.meta) || !kinds.t!(event.meta.tx) || typeof event.meta.seq !== 'number')
 		return 'an event without transaction';
 	if (['created', 'updated', 'deleted', 'entered', 'left'].includes(event.action as string) && (!isId(event.id) ||
 		(event.action !== 'left' && event.action !== 'deleted' && !isObject(event.data))))
@@ -160,27 +168,19 @@ function frameProblem(frame: Record<string, unknown>, shape: string): string | u
 		const [name, kind] = member.split(':');
 		const value = frame[name!];
 
-		if (kind && !(value === undefined && kind[1]) && !kinds[kind[0]!]!(value))
+		if (!(value === undefined && kind![1]) && !kinds[kind![0]!]!(value))
 			return `${frame.op} with a bad ${name}`;
 	}
-	switch (frame.op)
+	if (frame.op === 'snapshot')
 	{
-		case 'position':
-		case 'subscribed':
-			return parsePosition(frame.position as string) ? undefined : 'a position that is none';
-		case 'snapshot':
-			return (frame.rows as unknown[]).every((row) => isObject(row) && isId(row.id) && isObject(row.data)) ?
-				undefined : 'a snapshot with a bad row';
-		case 'commit':
-			if (!digits.test(frame.tx as string))
-				return 'a commit without transaction';
-			for (const event of frame.events as unknown[])
-			{
-				const problem = eventProblem(event);
+		return (frame.rows as unknown[]).every((row) => isObject(row) && isId(row.id) && isObject(row.data)) ? undefined :
+			'a snapshot with a bad row';
+	}
+	if (frame.op === 'commit')
+	{
+		const events = frame.events as unknown[];
 
-				if (problem)
-					return problem;
-			}
+		return events.length > 0 ? events.map(eventProblem).find((problem) => problem) : 'a commit of nothing';
 	}
 	return undefined;
 }
@@ -212,7 +212,7 @@ export function readFrame(input: unknown): Frame | BadFrame | undefined
 	const problem = frameProblem(frame, shapes[frame.op]!);
 
 	return problem ? {
-		problem,
+		problem, of: frame.op,
 		isLoss: carriers.includes(frame.op),
 		...(typeof frame.view === 'string' ? { view: frame.view } : {})
 	} : frame as Frame;

@@ -645,8 +645,6 @@ export class EntityStore<T extends object = Row>
 		this.loadedAt = Date.now();
 		this.isGapped = false;
 		this.hasMore = this.limit !== undefined && rows.length >= this.limit;
-		for (const op of this.waiting.ops)
-			op.isSynced ||= op.state === 'sent' && op.epoch !== undefined && op.epoch !== this.cause.at?.epoch;
 		this.becomeCurrent();
 		afterwards(() => this.persist());
 	}
@@ -750,8 +748,7 @@ export class EntityStore<T extends object = Row>
 		{
 			const { at } = this.rows;
 
-			if (op.state === 'sent' && this.isCurrent && (op.isSynced || (op.tx !== undefined &&
-				(op.epoch ?? at?.epoch) === at?.epoch && covers(at, op.tx))))
+			if (op.state === 'sent' && this.isCurrent && (op.isSynced || (op.tx !== undefined && covers(at, op.tx))))
 				this.drop(op);
 		}
 	}
@@ -787,7 +784,7 @@ export class EntityStore<T extends object = Row>
 
 			if (id !== undefined)
 				this.rename(op.key, keyOf(id), id);
-			this.waiting.replied(op, tx, row, this.rows.at?.epoch);
+			this.waiting.replied(op, tx, row);
 			if (op.kind === 'remove')
 			{
 				for (const draft of this.waiting.of(op.key).filter(({ state }) => state === 'draft'))

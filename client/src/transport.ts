@@ -45,6 +45,12 @@ export interface Transport
 	open(context: ChannelContext, handler: ChannelHandler): Channel;
 }
 
+/**
+ * What a one-way channel says while there is nothing to subscribe to: there is no such request. It is opened anew
+ * when there is.
+ */
+export const idle = { op: 'welcome', session: 'idle', protocol: 1, epoch: 'idle', heartbeat: 3600 };
+
 /** The address of one of the notifier's paths. */
 export function address(base: URL, path: string): URL
 {

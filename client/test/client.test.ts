@@ -262,7 +262,7 @@ test('bad frames are counted and reported, thrown nowhere, and a gap where data 
 	assert.equal(client.stats.badFrames, 9);
 	assert.equal(problems.length, 9);
 	assert.equal(client.status.value.state, 'connected');
-	server.inject({ op: 'commit', view: 'nobody', tx: '1', events: [] });
+	server.inject({ op: 'gap', view: 'nobody', reason: 'bulk', position: server.database.position() });
 	assert.equal(client.stats.badFrames, 9);
 });
 
