@@ -123,6 +123,7 @@ read_secret(struct jwks *jwks, char **secret, size_t *len, char *error, size_t s
 	if (*len == 0)
 	{
 		free_secret(*secret, 1);
+		*secret = NULL;
 		snprintf(error, size, "%s holds no secret", jwks->secret_file);
 		return RT_MALFORMED;
 	}
