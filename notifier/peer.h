@@ -82,6 +82,7 @@ struct peer
 	struct bucket bucket;
 	struct buffer in;			/* of a request that is not complete */
 	size_t		scanned;		/* bytes of it known not to hold the end of its head */
+	size_t		needed;			/* bytes of head and body together, once the head was read; else 0 */
 	struct frame *large;		/* a frame being sent in pieces, */
 	size_t		large_at;		/* of which so many bytes are gone */
 	union

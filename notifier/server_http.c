@@ -170,7 +170,10 @@ is_get(const struct http_request *request)
 	return slice_equals(request->method, "GET") || slice_equals(request->method, "HEAD");
 }
 
-/* The address that a trusted proxy saw; the nearest proxy's is the last one. */
+/*
+ * The address that a trusted proxy saw; the nearest proxy's is the last one. A request that came through
+ * any proxy is not from this machine, even if the proxy is.
+ */
 static void
 take_forwarded(struct peer *peer, const struct http_request *request)
 {
@@ -180,6 +183,11 @@ take_forwarded(struct peer *peer, const struct http_request *request)
 	struct in6_addr binary;
 	size_t		at = 0;
 
+	if (!http_has(request, "x-forwarded-for") && !http_has(request, "forwarded"))
+		return;
+	peer->is_local = false;
+	if (!peer->server->options->has_proxy)
+		return;
 	while (http_next_item(request, "x-forwarded-for", &at, &item))
 		last = item;
 	if (last.len == 0 || last.len >= sizeof(text))
@@ -446,8 +454,12 @@ take_request(struct peer *peer, const char *bytes, size_t len)
 	struct http_request request;
 	struct context context;
 	const char *why;
-	size_t		head = http_head_end(bytes, len, peer->scanned);
+	size_t		head;
 
+	if (len < peer->needed)
+		return 0;				/* the head was read, and need not be again with each piece of the body */
+	peer->needed = 0;
+	head = http_head_end(bytes, len, peer->scanned);
 	peer->scanned = head == 0 ? len : 0;
 	if (head == 0 ? len > HTTP_HEAD_MAX : head > HTTP_HEAD_MAX)
 	{
@@ -471,6 +483,7 @@ take_request(struct peer *peer, const char *bytes, size_t len)
 		if (!peer->is_continued && http_lists(&request, "expect", "100-continue"))
 			(void) peer_write(peer, proceed, sizeof(proceed) - 1);
 		peer->is_continued = true;
+		peer->needed = head + request.content_length;
 		return 0;
 	}
 	peer->is_kept = request.is_kept;
@@ -479,8 +492,7 @@ take_request(struct peer *peer, const char *bytes, size_t len)
 	context.request = &request;
 	context.body.at = bytes + head;
 	context.body.len = request.content_length;
-	if (peer->server->options->has_proxy)
-		take_forwarded(peer, &request);
+	take_forwarded(peer, &request);
 	serve(&context);
 	return head + request.content_length;
 }
