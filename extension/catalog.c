@@ -409,7 +409,7 @@ realtime_check_action_name(const char *action)
 	static const char *const reserved[] = {
 		"created", "updated", "deleted", "truncated", "status_changed", "bulk_started",
 		"bulk_progress", "bulk_completed", "bulk_failed", "bulk_created", "bulk_updated",
-		"bulk_deleted", "resync", "gap", "entered", "left"
+		"bulk_deleted", "resync", "gap", "entered", "left", "access_changed"
 	};
 	size_t		len = strlen(action);
 

@@ -10,10 +10,13 @@
 
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_locale.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
@@ -146,6 +149,83 @@ compat_at_changes_rows(AlterTableType subtype)
 #endif
 	return subtype == AT_AddColumn || subtype == AT_DropColumn || subtype == AT_AlterColumnType
 		|| subtype == AT_DropExpression;
+}
+
+/* A qualified name taken apart; 16 can be asked not to raise errors. */
+#if PG_VERSION_NUM >= 160000
+#define compat_qualified_name(name) stringToQualifiedNameList(name, NULL)
+#else
+#define compat_qualified_name(name) stringToQualifiedNameList(name)
+#endif
+
+/* Whether the session may take on a role: 16 tells membership and the right to SET ROLE apart. */
+static inline bool
+compat_may_set_role(Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(GetSessionUserId(), role);
+#else
+	return is_member_of_role(GetSessionUserId(), role);
+#endif
+}
+
+/* Parses and rewrites one statement whose parser has hooks; 14 has it under another name. */
+#if PG_VERSION_NUM >= 150000
+#define compat_analyze_and_rewrite(parsetree, text, setup, arg) \
+	pg_analyze_and_rewrite_withcb(parsetree, text, setup, arg, NULL)
+#else
+#define compat_analyze_and_rewrite(parsetree, text, setup, arg) \
+	pg_analyze_and_rewrite_params(parsetree, text, setup, arg, NULL)
+#endif
+
+/* An expression over a relation (varno 1) with its virtual generated columns put in. */
+#if PG_VERSION_NUM >= 180000
+#define compat_expand_generated(node, relation) expand_generated_columns_in_expr(node, relation, 1)
+#else
+#define compat_expand_generated(node, relation) (node)
+#endif
+
+/* Whether a collation compares bytes. */
+static inline bool
+compat_collation_is_c(Oid collation)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_newlocale_from_collation(collation)->collate_is_c;
+#else
+	return lc_collate_is_c(collation);
+#endif
+}
+
+/*
+ * The btree strategy (1 to 5; 6: not equal) that an operator is in a family; false when it is none. 18
+ * knows other index methods' orders, too, and numbers them alike.
+ */
+static inline bool
+compat_operator_strategy(Oid operator, Oid family, int *strategy)
+{
+	ListCell   *cell;
+
+#if PG_VERSION_NUM >= 180000
+	foreach(cell, get_op_index_interpretation(operator))
+	{
+		OpIndexInterpretation *meaning = lfirst(cell);
+#else
+	foreach(cell, get_op_btree_interpretation(operator))
+	{
+		OpBtreeInterpretation *meaning = lfirst(cell);
+#endif
+
+		if (meaning->opfamily_id == family)
+		{
+#if PG_VERSION_NUM >= 180000
+			*strategy = meaning->cmptype;
+#else
+			*strategy = meaning->strategy;
+#endif
+			return true;
+		}
+	}
+	return false;
 }
 
 #endif

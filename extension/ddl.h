@@ -70,6 +70,9 @@ extern List *realtime_ddl_list_objects(const char *query);
 /* The values of a type read differently now: marks and checks registered tables that hold any. */
 extern void realtime_ddl_type_changed(Oid typid);
 
+/* A policy was dropped: tells the registered tables whose access depends on its table. */
+extern void realtime_ddl_policy_dropped(const RealtimeDdlObject *policy);
+
 /* The registered tables made OF a composite type. */
 extern List *realtime_ddl_typed_tables(Oid typid);
 

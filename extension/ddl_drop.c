@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_trigger.h"
 #include "nodes/parsenodes.h"
 #include "utils/hsearch.h"
@@ -230,6 +231,8 @@ realtime_ddl_drop(PG_FUNCTION_ARGS)
 
 		if (object->classid == TriggerRelationId)
 			trigger_dropped(object);
+		else if (object->classid == PolicyRelationId)
+			realtime_ddl_policy_dropped(object);
 		else if (object->classid != RelationRelationId)
 			continue;
 		else if (object->objsubid == 0)

@@ -769,6 +769,47 @@ COMMENT ON EVENT TRIGGER realtime_ddl_drop IS
 'Of realtime: unregisters dropped tables, and logs what row triggers do not see.';
 
 ------------------------------------------------------------------------------------------------
+-- Row-level security on row images
+------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION realtime.access_policy(relation regclass, role name, claims text) RETURNS json
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_access_policy';
+CREATE FUNCTION realtime.visible_images(relation regclass, role name, claims text, images json[])
+RETURNS boolean[] LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_visible_images';
+CREATE FUNCTION realtime.visible_images(relation regclass, role name, claims text[], images json[])
+RETURNS boolean[] LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_visible_images_of_many';
+CREATE FUNCTION realtime.row_image(row_type anyelement, image json) RETURNS anyelement
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'realtime_row_image';
+REVOKE ALL ON FUNCTION realtime.access_policy(regclass, name, text),
+	realtime.visible_images(regclass, name, text, json[]),
+	realtime.visible_images(regclass, name, text[], json[]),
+	realtime.row_image(anyelement, json) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION realtime.access_policy(regclass, name, text),
+	realtime.visible_images(regclass, name, text, json[]),
+	realtime.visible_images(regclass, name, text[], json[]),
+	realtime.row_image(anyelement, json) TO realtime_notifier;
+COMMENT ON FUNCTION realtime.access_policy(regclass, name, text) IS
+'How row-level security of a table decides on row images for a role with these claims: mode all, none, filter (any: a disjunction of conjunctions of terms) or evaluate (claims and reads: what the policies depend on; filter: a necessary condition). The session must be allowed to become the role.';
+COMMENT ON FUNCTION realtime.visible_images(regclass, name, text, json[]) IS
+'Which row images the role may see with these claims, as PostgreSQL itself evaluates the policies; null where an image lacks a column that they read. Runs with the role''s rights.';
+COMMENT ON FUNCTION realtime.visible_images(regclass, name, text[], json[]) IS
+'The same for several claims of one role: one row of results for each.';
+COMMENT ON FUNCTION realtime.row_image(anyelement, json) IS
+'The row that realtime.row_json() wrote; the first argument, NULL::my_table, tells the type.';
+
+CREATE FUNCTION realtime.ddl_access() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_ddl_access';
+REVOKE ALL ON FUNCTION realtime.ddl_access() FROM PUBLIC;
+COMMENT ON FUNCTION realtime.ddl_access() IS
+'Event trigger: logs access_changed when DDL changes who may see rows of a registered table.';
+CREATE EVENT TRIGGER realtime_ddl_access ON ddl_command_end
+	WHEN TAG IN ('GRANT', 'REVOKE', 'CREATE POLICY', 'ALTER POLICY', 'ALTER TABLE', 'CREATE FUNCTION',
+		'ALTER FUNCTION', 'ALTER ROUTINE', 'DROP OWNED')
+	EXECUTE FUNCTION realtime.ddl_access();
+COMMENT ON EVENT TRIGGER realtime_ddl_access IS
+'Of realtime: logs changes of privileges, policies and row-level security.';
+
+------------------------------------------------------------------------------------------------
 -- Rights. Internal functions that check ownership themselves stay executable.
 ------------------------------------------------------------------------------------------------
 

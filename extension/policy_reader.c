@@ -1,0 +1,215 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * policy_reader.c
+ *	  Taking on a role and claims for a while: what SET LOCAL ROLE and set_config('request.jwt…', …,
+ *	  true) do, undone in any case. See policy.h.
+ *
+ * The role is set as the setting "role", so that PostgreSQL's own check decides whether the session
+ * may, and current_setting('role') tells. On top of that the user id is marked as changed by a
+ * function: then neither SET ROLE nor set_config('role', …) works in what a policy calls.
+ */
+#include "postgres.h"
+
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonfuncs.h"
+#include "utils/rls.h"
+
+#include "compat.h"
+#include "policy.h"
+
+/* Tokens with more claims than this are refused: each may become a setting of the session. */
+static const int MaxClaims = 1000;
+
+/* What the JSON parser's callbacks know. */
+typedef struct ClaimsState
+{
+	JsonLexContext *lex;
+	List	   *claims;
+	RealtimeClaim *claim;		/* the member being read, or NULL */
+	const char *start;			/* of its value */
+} ClaimsState;
+
+/* ---------- claims ---------- */
+
+/* JSON callback: claims must be an object, not an array. */
+static COMPAT_JSON_ACTION
+claims_array_start(void *arg)
+{
+	ClaimsState *state = arg;
+
+	if (state->lex->lex_level == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("claims are not a JSON object")));
+	COMPAT_JSON_ACTION_RETURN;
+}
+
+/* JSON callback: claims must be an object, no scalar; a scalar member is its de-escaped text. */
+static COMPAT_JSON_ACTION
+claims_scalar(void *arg, char *token, JsonTokenType type)
+{
+	ClaimsState *state = arg;
+
+	if (state->lex->lex_level == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("claims are not a JSON object")));
+	if (state->lex->lex_level == 1 && state->claim && type != JSON_TOKEN_NULL)
+		state->claim->value = token;
+	COMPAT_JSON_ACTION_RETURN;
+}
+
+/* JSON callback: a member starts. */
+static COMPAT_JSON_ACTION
+claims_field_start(void *arg, char *name, bool isnull)
+{
+	ClaimsState *state = arg;
+
+	if (state->lex->lex_level == 1)
+	{
+		if (list_length(state->claims) >= MaxClaims)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("claims have more than %d members", MaxClaims)));
+		state->claim = palloc0(sizeof(RealtimeClaim));
+		state->claim->name = name;
+		state->start = state->lex->token_start;
+		state->claims = lappend(state->claims, state->claim);
+	}
+	COMPAT_JSON_ACTION_RETURN;
+}
+
+/* JSON callback: a member ends; an object or array is its JSON text. */
+static COMPAT_JSON_ACTION
+claims_field_end(void *arg, char *name, bool isnull)
+{
+	ClaimsState *state = arg;
+
+	if (state->lex->lex_level == 1)
+	{
+		if (state->claim->value == NULL && !isnull)
+			state->claim->value = pnstrdup(state->start,
+										   state->lex->prev_token_terminator - state->start);
+		state->claim = NULL;
+	}
+	COMPAT_JSON_ACTION_RETURN;
+}
+
+List *
+realtime_claims_parse(const char *claims)
+{
+	ClaimsState state = {0};
+	JsonSemAction actions = {0};
+
+	state.lex = compat_json_lex(unconstify(char *, claims), strlen(claims));
+	actions.semstate = &state;
+	actions.array_start = claims_array_start;
+	actions.scalar = claims_scalar;
+	actions.object_field_start = claims_field_start;
+	actions.object_field_end = claims_field_end;
+	pg_parse_json_or_ereport(state.lex, &actions);
+	return state.claims;
+}
+
+/* ---------- settings ---------- */
+
+/* Sets a setting for as long as the reader is in force. */
+static void
+set(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
+/* Whether a claim can be part of a setting's name: others cannot be read as settings. */
+static bool
+is_setting_name(const char *name)
+{
+	size_t		len = strlen(name);
+
+	return len >= 1 && len < NAMEDATALEN
+		&& strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789") == len
+		&& !(name[0] >= '0' && name[0] <= '9');
+}
+
+/*
+ * The claim that is read by a setting's name, or NULL. Letters' case does not count in a setting's name:
+ * a claim in lower case comes before others; of several alike the last counts, as in JSON.
+ */
+static const RealtimeClaim *
+find_claim(const List *claims, const char *name)
+{
+	const RealtimeClaim *found = NULL;
+	bool		is_lower = false;
+	ListCell   *cell;
+
+	foreach(cell, claims)
+	{
+		const RealtimeClaim *claim = lfirst(cell);
+		bool		is_this_lower = strpbrk(claim->name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL;
+
+		if (pg_strcasecmp(claim->name, name) != 0 || (is_lower && !is_this_lower))
+			continue;
+		found = claim;
+		is_lower = is_this_lower;
+	}
+	return found;
+}
+
+/*
+ * Sets request.jwt.claim.<name>. A claim that is missing or null must not show what the session had:
+ * it is emptied. (A setting that was never there stays so.)
+ */
+static void
+set_claim(const List *claims, const char *name)
+{
+	const RealtimeClaim *claim = find_claim(claims, name);
+	char	   *setting;
+
+	if (!is_setting_name(name))
+		return;
+	setting = psprintf(POLICY_CLAIM_PREFIX "%s", name);
+	if (claim && claim->value)
+		set(setting, claim->value);
+	else if (GetConfigOption(setting, true, false) != NULL)
+		set(setting, "");
+	pfree(setting);
+}
+
+void
+realtime_reader_enter(RealtimeReader *reader, Oid role, const char *claims, const List *names,
+					  bool is_all)
+{
+	List	   *members = realtime_claims_parse(claims);
+	ListCell   *cell;
+	Oid			user;
+
+	reader->role = role;
+	reader->guc_level = NewGUCNestLevel();
+	set("role", GetUserNameFromId(role, false));
+	if (!row_security)
+		set("row_security", "on");
+	set("jit", "off");			/* not worth it for rows one by one, whatever the estimates say */
+	set(POLICY_CLAIMS_SETTING, claims);
+	if (is_all)
+		foreach(cell, members)
+			set_claim(members, ((RealtimeClaim *) lfirst(cell))->name);
+	foreach(cell, names)
+		set_claim(members, lfirst(cell));
+	GetUserIdAndSecContext(&user, &reader->sec_context);
+	SetUserIdAndSecContext(role, reader->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+realtime_reader_leave(RealtimeReader *reader)
+{
+	/* the user id first: the setting "role" cannot be changed under a mark */
+	SetUserIdAndSecContext(reader->role, reader->sec_context);
+	AtEOXact_GUC(false, reader->guc_level);
+}
