@@ -4,10 +4,12 @@
  * peer.h
  *	  What the files of the server share about one connection. For server*.c only; others see server.h.
  *
- * server.c			sockets, TLS, writing, deadlines, ends; the only one that knows libwebsockets
+ * server.c			sockets, TLS, writing; the only one that knows libwebsockets
+ * peer.c			deadlines, what is put off, flushing, closing, draining
  * server_http.c	requests and answers
  * server_ws.c		WebSocket
- * server_feed.c	server-sent events and long poll
+ * server_feed.c	server-sent events, and what a long poll has in common with them
+ * server_poll.c	long poll
  *
  * Life of a peer
  * 1. It reads requests (PEER_REQUEST) until one makes it something else, and may come back from there.
@@ -114,8 +116,31 @@ struct server
 	void	   *drained_arg;
 };
 
-/* server.c: writes all bytes or lets them be kept; false when the peer is lost. */
+/* server.c */
+
+/* Writes all bytes or lets them be kept; false when the peer is lost. */
 bool		peer_write(struct peer *peer, const void *bytes, size_t len);
+
+/* Shuts our side once all output is gone, so that the peer reads it to its end. */
+void		peer_shut(struct peer *peer);
+
+/* Hangs up at once, which frees the peer. From a turn of the loop's only, none of the peer's own. */
+void		peer_kill(struct peer *peer);
+
+/* Sec-WebSocket-Accept of a key: 28 characters. */
+void		peer_accept_key(struct slice key, char out[32]);
+
+/* peer.c */
+void		peers_init(struct server *server);
+void		peers_release(struct server *server);
+struct peer *peer_new(struct server *server, const char *address, bool is_local);
+
+/* Its socket is gone. */
+void		peer_free(struct peer *peer);
+
+/* Bytes for the part that the connection is now; and when the socket has taken all of our own. */
+void		peer_received(struct peer *peer, unsigned char *bytes, size_t len);
+void		peer_writable(struct peer *peer);
 
 /* Counts frames given to the peer. */
 void		peer_count_frames(unsigned n);
@@ -131,9 +156,6 @@ void		peer_cut(struct peer *peer);
 
 /* Lets session_closed() follow in a turn of its own. */
 void		peer_end_session(struct peer *peer);
-
-/* Sec-WebSocket-Accept of a key: 28 characters. */
-void		peer_accept_key(struct slice key, char out[32]);
 
 /* Whether another message is within the limit. */
 bool		peer_may_speak(struct peer *peer);

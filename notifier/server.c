@@ -2,8 +2,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * server.c
- *	  See server.h and peer.h: sockets, TLS, writing, deadlines and ends of connections. The one file that
- *	  knows libwebsockets.
+ *	  See server.h and peer.h: sockets, TLS, writing. The one file that knows libwebsockets.
  *
  * libwebsockets is used for what it does well: TLS and sockets on the loop that everything else runs on,
  * with what a socket does not take kept until it does (role raw-skt). Its own WebSocket and HTTP roles
@@ -60,50 +59,6 @@ emit(int level, const char *line)
 			  "text=%s", text);
 }
 
-static void run_todo(void *arg);
-static void tick(void *arg);
-
-/* Notes that something is to be done with a peer, in a turn of its own. */
-static void
-add_todo(struct peer *peer)
-{
-	struct server *server = peer->server;
-
-	if (peer->is_todo)
-		return;
-	peer->is_todo = true;
-	peer->todo = server->todo;
-	if (server->todo == NULL && !server->is_ending)
-		loop_timer_start(server->todo_timer, 0);
-	server->todo = peer;
-}
-
-void
-peer_cut(struct peer *peer)
-{
-	peer->is_cut = true;
-	add_todo(peer);
-}
-
-void
-peer_end_session(struct peer *peer)
-{
-	if (peer->session == NULL || peer->is_session_over)
-		return;
-	peer->is_session_over = true;
-	add_todo(peer);
-}
-
-void
-peer_wait(struct peer *peer, unsigned ms)
-{
-	struct server *server = peer->server;
-
-	if (server->wheel.count == 0 && !loop_timer_is_active(server->tick))
-		loop_timer_start(server->tick, PEER_TICK_MS);
-	wheel_set(&server->wheel, &peer->timer, (ms + PEER_TICK_MS - 1) / PEER_TICK_MS + 1);
-}
-
 bool
 peer_write(struct peer *peer, const void *bytes, size_t len)
 {
@@ -133,34 +88,9 @@ peer_write(struct peer *peer, const void *bytes, size_t len)
 	return true;
 }
 
-void
-peer_count_frames(unsigned n)
-{
-	stats_add(STAT_FRAMES_OUT, n);
-}
-
-bool
-peer_may_speak(struct peer *peer)
-{
-	unsigned	limit = peer->server->options->max_messages_per_minute;
-	int64_t		now = loop_clock_us();
-
-	if (peer->bucket.filled_us == 0)
-		peer->bucket.tokens = limit;
-	else
-		peer->bucket.tokens += (double) (now - peer->bucket.filled_us) * limit / 60e6;
-	if (peer->bucket.tokens > limit)
-		peer->bucket.tokens = limit;
-	peer->bucket.filled_us = now;
-	if (peer->bucket.tokens < 1)
-		return false;
-	peer->bucket.tokens -= 1;
-	return true;
-}
-
 /* Shuts our side once all output is gone, so that the peer reads it to its end. */
-static void
-shut(struct peer *peer)
+void
+peer_shut(struct peer *peer)
 {
 	if (peer->is_blocked || peer->is_shut)
 		return;
@@ -170,24 +100,6 @@ shut(struct peer *peer)
 		peer_wait(peer, 1000);
 	else
 		shutdown(lws_get_socket_fd(peer->wsi), SHUT_WR);
-}
-
-void
-peer_finish(struct peer *peer)
-{
-	if (peer->state == PEER_ENDING)
-		return;
-	peer_end_session(peer);
-	if (peer->state == PEER_WEBSOCKET)
-		ws_release(peer);
-	else if (peer->state == PEER_FILE)
-		http_release(peer);
-	else if (peer->state != PEER_REQUEST)
-		feed_free(peer);
-	peer->state = PEER_ENDING;
-	buffer_release(&peer->in);
-	peer_wait(peer, PEER_LINGER_MS);
-	shut(peer);
 }
 
 void
@@ -205,68 +117,13 @@ peer_accept_key(struct slice key, char out[32])
 		out[0] = 0;
 }
 
-/* Frees what a peer holds. Its socket is gone. */
-static void
-peer_free(struct peer *peer)
+void
+peer_kill(struct peer *peer)
 {
-	struct server *server = peer->server;
-	struct session *session = peer->session;
-
-	peer->session = NULL;
-	if (session != NULL)
-		session_closed(session);
-	if (peer->state == PEER_WEBSOCKET)
-		ws_release(peer);
-	else if (peer->state == PEER_FILE)
-		http_release(peer);
-	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
-		feed_free(peer);
-	wheel_remove(&server->wheel, &peer->timer);
-	*peer->link = peer->next;
-	if (peer->next != NULL)
-		peer->next->link = peer->link;
-	for (struct peer **at = &server->todo; peer->is_todo && *at != NULL; at = &(*at)->todo)
-		if (*at == peer)
-		{
-			*at = peer->todo;
-			break;
-		}
-	server->count--;
-	if (server->gone != NULL)
-		server->gone(server->gone_arg, peer->address);
-	if (peer->large != NULL)
-		frame_unref(peer->large);
-	buffer_release(&peer->in);
-	memory_free(peer->address);
-	memory_free(peer->seen_address);
-	memory_free(peer);
-	if (server->count == 0 && server->is_draining)
-		loop_timer_start(server->todo_timer, 0);
+	lws_set_timeout(peer->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
 }
 
-/* Hands bytes to the part that the connection is now. */
-static void
-received(struct peer *peer, unsigned char *bytes, size_t len)
-{
-	switch ((enum peer_state) peer->state)
-	{
-		case PEER_REQUEST:
-		case PEER_FILE:
-			http_received(peer, (const char *) bytes, len);
-			break;
-		case PEER_WEBSOCKET:
-			ws_received(peer, bytes, len);
-			break;
-		case PEER_EVENTS:
-		case PEER_POLL:
-			http_received(peer, (const char *) bytes, len);
-			break;
-		case PEER_ENDING:
-			break;
-	}
-}
-
-/* The socket took everything: goes on with what waits. */
+/* The socket takes bytes again. */
 static void
 writable(struct peer *peer)
 {
@@ -277,23 +134,7 @@ writable(struct peer *peer)
 		peer->is_blocked = false;
 		lws_rx_flow_control(peer->wsi, 1);
 	}
-	switch ((enum peer_state) peer->state)
-	{
-		case PEER_REQUEST:
-		case PEER_FILE:
-			http_resume(peer);
-			break;
-		case PEER_WEBSOCKET:
-			ws_writable(peer);
-			break;
-		case PEER_EVENTS:
-		case PEER_POLL:
-			feed_writable(peer);
-			break;
-		case PEER_ENDING:
-			shut(peer);
-			break;
-	}
+	peer_writable(peer);
 }
 
 /* All that libwebsockets has to tell. */
@@ -317,7 +158,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 			if (peer->wsi == NULL)
 				peer->wsi = wsi;
 			lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);	/* of TLS; deadlines are ours */
-			received(peer, in, len);
+			peer_received(peer, in, len);
 			break;
 		case LWS_CALLBACK_RAW_WRITEABLE:
 			writable(peer);
@@ -332,112 +173,6 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 			break;
 	}
 	return peer->is_cut ? -1 : 0;
-}
-
-/* Does what was put off: ends sessions, hangs up. */
-static void
-run_todo(void *arg)
-{
-	struct server *server = arg;
-
-	while (server->todo != NULL)
-	{
-		struct peer *peer = server->todo;
-
-		server->todo = peer->todo;
-		peer->is_todo = false;
-		if (peer->is_session_over)
-		{
-			struct session *session = peer->session;
-
-			peer->session = NULL;
-			peer->is_session_over = false;
-			if (session != NULL)
-				session_closed(session);
-			if (!peer->is_cut)
-				http_resume(peer);
-		}
-		if (peer->is_cut && peer->wsi != NULL)
-			lws_set_timeout(peer->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
-	}
-	if (server->is_draining && server->count == 0 && server->drained != NULL)
-	{
-		loop_fn		done = server->drained;
-
-		server->drained = NULL;
-		done(server->drained_arg);
-	}
-}
-
-/* A peer's deadline is there. */
-static void
-peer_due(struct wheel_entry *entry, void *arg)
-{
-	struct peer *peer = (struct peer *) entry;
-
-	(void) arg;
-	if (peer->server->is_draining && peer->session != NULL && !peer->is_session_over)
-	{
-		peer_wait(peer, PEER_LINGER_MS);
-		peer_close(peer, 1012, "the server restarts");
-		return;
-	}
-	switch ((enum peer_state) peer->state)
-	{
-		case PEER_WEBSOCKET:
-			ws_tick(peer);
-			break;
-		case PEER_EVENTS:
-		case PEER_POLL:
-			feed_tick(peer);
-			break;
-		case PEER_REQUEST:
-		case PEER_FILE:
-		case PEER_ENDING:
-			peer_cut(peer);
-			break;
-	}
-}
-
-static void
-tick(void *arg)
-{
-	struct server *server = arg;
-
-	wheel_advance(&server->wheel, peer_due, server);
-	if (server->wheel.count > 0)
-		loop_timer_start(server->tick, PEER_TICK_MS);
-}
-
-void
-peer_flush(struct peer *peer)
-{
-	if (peer->session == NULL || peer->is_session_over || peer->is_blocked || peer->is_corked ||
-		peer->is_flushing || peer->is_cut)
-		return;
-	peer->is_flushing = true;
-	if (peer->state == PEER_WEBSOCKET)
-		ws_flush(peer);
-	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
-		feed_flush(peer);
-	peer->is_flushing = false;
-}
-
-void
-peer_close(struct peer *peer, unsigned code, const char *reason)
-{
-	if (peer->is_cut || peer->is_session_over)
-		return;
-	peer->is_corked = false;
-	peer_flush(peer);
-	if (peer->is_cut || peer->is_session_over)
-		return;
-	if (peer->state == PEER_WEBSOCKET)
-		ws_close(peer, code, reason);
-	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
-		feed_close(peer, code, reason);
-	else
-		peer_cut(peer);
 }
 
 /* Changes when one of the two files does. */
@@ -522,8 +257,7 @@ server_new(struct loop *loop, struct worker *worker, const struct options *optio
 	server->options = options;
 	server->scratch = memory_alloc(PEER_WRITE_MAX);
 	server->transport = memory_alloc_zeroed(sizeof(*server->transport));
-	server->tick = loop_timer_new(loop, tick, server);
-	server->todo_timer = loop_timer_new(loop, run_todo, server);
+	peers_init(server);
 	pthread_mutex_lock(&setup_lock);
 	server->transport->lws = context_new(server);
 	if (server->transport->lws == NULL)
@@ -549,19 +283,8 @@ server_on_gone(struct server *server, server_gone_fn fn, void *arg)
 void
 server_adopt(struct server *server, int fd, const char *address, bool is_local)
 {
-	struct peer *peer = memory_alloc_zeroed(sizeof(*peer));
+	struct peer *peer = peer_new(server, address, is_local);
 	lws_adopt_desc_t adopt;
-
-	peer->server = server;
-	peer->address = memory_copy_string(address, strlen(address));
-	peer->is_local = is_local;
-	peer->next = server->peers;
-	peer->link = &server->peers;
-	if (peer->next != NULL)
-		peer->next->link = &peer->next;
-	server->peers = peer;
-	server->count++;
-	peer_wait(peer, server->is_draining ? 0 : server->options->handshake_timeout_s * 1000);
 
 	memset(&adopt, 0, sizeof(adopt));
 	adopt.vh = server->transport->vhost;
@@ -595,22 +318,6 @@ server_reload(struct server *server, const struct options *options)
 }
 
 void
-server_drain(struct server *server, unsigned seconds, loop_fn done, void *arg)
-{
-	unsigned	i = 0;
-	unsigned	count = server->count;
-
-	server->is_draining = true;
-	server->drained = done;
-	server->drained_arg = arg;
-	for (struct peer *peer = server->peers; peer != NULL; peer = peer->next, i++)
-		if (peer->state != PEER_ENDING)
-			peer_wait(peer, (unsigned) ((uint64_t) i * seconds * 1000 / count));
-	if (count == 0)
-		loop_timer_start(server->todo_timer, 0);
-}
-
-void
 server_free(struct server *server)
 {
 	if (server == NULL)
@@ -618,7 +325,7 @@ server_free(struct server *server)
 	server->is_ending = true;
 	server->is_draining = false;
 	while (server->peers != NULL)
-		lws_set_timeout(server->peers->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+		peer_kill(server->peers);
 	if (server->transport->lws != NULL)
 	{
 		pthread_mutex_lock(&setup_lock);
@@ -627,9 +334,9 @@ server_free(struct server *server)
 		lws_context_destroy(server->transport->lws);
 		pthread_mutex_unlock(&setup_lock);
 	}
-	loop_timer_free(server->tick);
-	loop_timer_free(server->todo_timer);
+	peers_release(server);
 	memory_free(server->transport);
 	memory_free(server->scratch);
 	memory_free(server);
 }
+

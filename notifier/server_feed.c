@@ -2,11 +2,10 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * server_feed.c
- *	  The same frames over plain HTTP: server-sent events and long poll. Knows no libwebsockets.
+ *	  The same frames over plain HTTP: asking for them, server-sent events, and what a long poll
+ *	  (server_poll.c) has in common with them. Knows no libwebsockets.
  *
- * A stream of events ends where its connection ends. A poll collects frames until there is news and a
- * position after it. When more comes than POLL_COLLECT_MAX before that, the answer begins to be sent as
- * it comes, so that a large snapshot is not kept here, and its connection ends with it.
+ * A stream of events ends where its connection ends.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,31 +15,10 @@
 #include "memory.h"
 #include "peer.h"
 #include "protocol.h"
+#include "server_feed.h"
 #include "stats.h"
 
 #define CLOSE_TRY_LATER 1013		/* RFC 6455's registry */
-#define POLL_COLLECT_MAX ((size_t) 256 * 1024)	/* bytes */
-
-struct feed_state
-{
-	struct buffer cors;			/* header lines, with a terminating zero */
-	int64_t		opened_us;
-	int64_t		ends_us;		/* of a poll */
-	bool		is_over;		/* everything is answered; only the large frame may still be going */
-	bool		has_error;		/* the session has said why it ends */
-	struct buffer error;		/* and this is its message, with a terminating zero */
-	/* a poll's */
-	bool		is_streaming;	/* its answer has begun */
-	bool		has_news;		/* frames other than the usual first ones */
-	bool		has_position;	/* a position frame came */
-	bool		is_first;		/* no frame was streamed yet */
-	unsigned	asked;			/* subscriptions */
-	unsigned	refused;		/* of them, with an error */
-	struct buffer position;		/* JSON text of what to ask with next; empty: none yet */
-	struct frame **frames;		/* collected */
-	unsigned	count;
-	size_t		bytes;
-};
 
 /* What ends a stream, told apart from an answer over. */
 static const char *
@@ -199,8 +177,8 @@ feed_start(struct peer *peer, const struct http_request *request, struct slice b
 }
 
 /* The position of a frame that has one, as JSON text. */
-static bool
-find_position(struct frame *frame, struct slice *position)
+bool
+feed_find_position(struct frame *frame, struct slice *position)
 {
 	return jsonscan_find(frame_payload(frame), "position", position) == 1;
 }
@@ -230,7 +208,7 @@ put_before(struct peer *peer, struct frame *frame, unsigned char *before, size_t
 		before[0] = ',';
 		return 1;
 	}
-	if (frame_kind(frame) == FRAME_POSITION && find_position(frame, &position))
+	if (frame_kind(frame) == FRAME_POSITION && feed_find_position(frame, &position))
 	{
 		struct slice inside = jsonscan_inside(position);
 
@@ -249,8 +227,8 @@ put_before(struct peer *peer, struct frame *frame, unsigned char *before, size_t
 }
 
 /* Sends pieces of the large frame until it is through or the socket is full. */
-static void
-send_large(struct peer *peer)
+void
+feed_send_large(struct peer *peer)
 {
 	unsigned char *scratch = peer->server->scratch;
 	struct slice payload = frame_payload(peer->large);
@@ -278,8 +256,8 @@ send_large(struct peer *peer)
 }
 
 /* Whether a frame is the error that ends the session: keeps what it says. */
-static bool
-is_end(struct feed_state *state, struct frame *frame)
+bool
+feed_is_end(struct feed_state *state, struct frame *frame)
 {
 	struct slice payload = frame_payload(frame);
 	struct slice value;
@@ -301,8 +279,8 @@ is_end(struct feed_state *state, struct frame *frame)
 }
 
 /* Starts a frame that does not fit into the scratch buffer. */
-static void
-start_large(struct peer *peer, struct frame *frame)
+void
+feed_start_large(struct peer *peer, struct frame *frame)
 {
 	unsigned char before[64];
 	size_t		len = put_before(peer, frame, before, sizeof(before));
@@ -315,8 +293,8 @@ start_large(struct peer *peer, struct frame *frame)
 }
 
 /* Writes as many of the frames as fit in one go; returns how many, 0: the first one is too large. */
-static unsigned
-send_some(struct peer *peer, struct frame **frames, unsigned n)
+unsigned
+feed_send_some(struct peer *peer, struct frame **frames, unsigned n)
 {
 	unsigned char *scratch = peer->server->scratch;
 	size_t		len = 0;
@@ -339,7 +317,7 @@ send_some(struct peer *peer, struct frame **frames, unsigned n)
 			len += 2;
 		}
 		if (peer->state == PEER_EVENTS)
-			(void) is_end(peer->feed, frames[packed]);
+			(void) feed_is_end(peer->feed, frames[packed]);
 		peer->feed->is_first = false;
 	}
 	if (len > 0)
@@ -349,180 +327,12 @@ send_some(struct peer *peer, struct frame **frames, unsigned n)
 }
 
 /* Ends the stream or the streamed answer. */
-static void
-end_stream(struct peer *peer)
+void
+feed_end_stream(struct peer *peer)
 {
 	peer->feed->is_over = true;
 	if (peer->large == NULL)
 		peer_finish(peer);
-}
-
-/* Looks at a frame of a poll: what it means for the answer. */
-static void
-look_at(struct peer *peer, struct frame *frame)
-{
-	struct feed_state *state = peer->feed;
-	struct slice value;
-
-	if (frame_kind(frame) == FRAME_POSITION)
-	{
-		if (find_position(frame, &value))
-		{
-			state->position.len = 0;
-			buffer_put_slice(&state->position, value);
-			state->has_position = true;
-		}
-		return;
-	}
-	if (frame_kind(frame) != FRAME_REPLY)
-	{
-		state->has_news = true;
-		return;
-	}
-	if (is_end(state, frame))
-		return;					/* the close that follows decides about the answer */
-	if (jsonscan_find(frame_payload(frame), "op", &value) != 1)
-		return;
-	value = jsonscan_inside(value);
-	if (slice_equals(value, "subscribed"))
-	{
-		if (state->position.len == 0 && find_position(frame, &value))
-			buffer_put_slice(&state->position, value);
-	}
-	else if (slice_equals(value, "error"))
-	{
-		state->has_news = true;
-		state->refused++;
-	}
-	else if (!slice_equals(value, "welcome") && !slice_equals(value, "authenticated"))
-		state->has_news = true;
-}
-
-/* Answers a poll with what was collected. */
-static void
-answer_poll(struct peer *peer)
-{
-	struct feed_state *state = peer->feed;
-	struct buffer body = {0};
-	struct buffer extra = {0};
-
-	buffer_puts(&body, "{\"frames\":[");
-	for (unsigned i = 0; i < state->count; i++)
-	{
-		if (i > 0)
-			buffer_puts(&body, ",");
-		buffer_put_slice(&body, frame_payload(state->frames[i]));
-	}
-	buffer_puts(&body, "],\"position\":");
-	if (state->position.len > 0)
-		buffer_put_slice(&body, buffer_slice(&state->position));
-	else
-		buffer_puts(&body, "null");
-	buffer_puts(&body, "}\n");
-	buffer_put(&extra, state->cors.at, strlen(state->cors.at));
-	buffer_puts(&extra, "Cache-Control: no-store\r\n");
-	buffer_put(&extra, "", 1);
-	peer_end_session(peer);
-	feed_free(peer);
-	http_answer(peer, NULL, 200, "application/json", extra.at, buffer_slice(&body));
-	buffer_release(&body);
-	buffer_release(&extra);
-}
-
-/* Begins to send the answer of a poll, for there is more than is kept. */
-static void
-begin_poll_stream(struct peer *peer)
-{
-	struct feed_state *state = peer->feed;
-	struct buffer out = {0};
-
-	buffer_puts(&out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-				"X-Content-Type-Options: nosniff\r\n");
-	buffer_puts(&out, state->cors.at);
-	buffer_puts(&out, "Connection: close\r\n\r\n{\"frames\":[");
-	for (unsigned i = 0; i < state->count; i++)
-	{
-		if (i > 0)
-			buffer_puts(&out, ",");
-		buffer_put_slice(&out, frame_payload(state->frames[i]));
-		frame_unref(state->frames[i]);
-	}
-	state->is_first = state->count == 0;
-	state->count = 0;
-	state->is_streaming = true;
-	(void) peer_write(peer, out.at, out.len);
-	buffer_release(&out);
-}
-
-/* The end of a streamed answer: the position to ask with next. */
-static void
-end_poll_stream(struct peer *peer)
-{
-	struct feed_state *state = peer->feed;
-
-	(void) peer_write(peer, "],\"position\":", 13);
-	if (state->position.len > 0)
-		(void) peer_write(peer, state->position.at, state->position.len);
-	else
-		(void) peer_write(peer, "null", 4);
-	(void) peer_write(peer, "}\n", 2);
-	end_stream(peer);
-}
-
-/* Whether the poll has what it waited for. */
-static bool
-is_answered(const struct feed_state *state, enum frame_kind last)
-{
-	return state->has_news && (last == FRAME_POSITION ||
-							   (state->asked > 0 && state->refused >= state->asked));
-}
-
-/* Ends a poll with what there is. */
-static void
-end_poll(struct peer *peer)
-{
-	if (!peer->feed->is_streaming)
-		answer_poll(peer);
-	else if (peer->large == NULL)
-		end_poll_stream(peer);
-	else
-		peer->feed->is_over = true;	/* ended when the frame is through */
-}
-
-/* Takes frames for a poll's answer; each is looked at as it is taken. */
-static void
-flush_poll(struct peer *peer)
-{
-	struct feed_state *state = peer->feed;
-	struct frame *frame;
-
-	while (!peer->is_cut && peer->large == NULL && session_pending(peer->session, &frame, 1) == 1)
-	{
-		enum frame_kind kind = frame_kind(frame);
-
-		if (state->is_streaming && peer->is_blocked)
-			return;
-		look_at(peer, frame);
-		if (!state->is_streaming && state->bytes + frame_payload(frame).len > POLL_COLLECT_MAX)
-			begin_poll_stream(peer);
-		if (!state->is_streaming)
-		{
-			state->frames = memory_resize(state->frames, sizeof(frame) * (state->count + 1));
-			state->frames[state->count++] = frame_ref(frame);
-			state->bytes += frame_payload(frame).len;
-			peer_count_frames(1);
-		}
-		else if (send_some(peer, &frame, 1) == 0)
-			start_large(peer, frame);
-		session_sent(peer->session, 1);
-		if (peer->large != NULL)
-			send_large(peer);
-		if (is_answered(state, kind))
-		{
-			end_poll(peer);
-			return;
-		}
-	}
 }
 
 /* Writes events as they are ready. */
@@ -537,12 +347,12 @@ flush_events(struct peer *peer)
 
 		if (n == 0)
 			break;
-		n = send_some(peer, frames, n);
+		n = feed_send_some(peer, frames, n);
 		if (n == 0)
 		{
-			start_large(peer, frames[0]);
+			feed_start_large(peer, frames[0]);
 			session_sent(peer->session, 1);
-			send_large(peer);
+			feed_send_large(peer);
 		}
 		else
 			session_sent(peer->session, n);
@@ -555,11 +365,13 @@ feed_flush(struct peer *peer)
 	if (peer->feed->is_over)
 		return;
 	if (peer->large != NULL)
-		send_large(peer);
-	if (peer->large != NULL)
-		return;
+	{
+		feed_send_large(peer);
+		if (peer->large != NULL)
+			return;
+	}
 	if (peer->state == PEER_POLL)
-		flush_poll(peer);
+		poll_flush(peer);
 	else
 		flush_events(peer);
 }
@@ -573,9 +385,9 @@ feed_writable(struct peer *peer)
 		return;
 	}
 	if (peer->large != NULL)
-		send_large(peer);
+		feed_send_large(peer);
 	if (peer->large == NULL && peer->state == PEER_POLL)
-		end_poll_stream(peer);
+		poll_end_stream(peer);
 	else if (peer->large == NULL)
 		peer_finish(peer);
 }
@@ -604,7 +416,7 @@ feed_tick(struct peer *peer)
 	{
 		if (peer->large == NULL && !peer->is_blocked)
 		{
-			end_poll(peer);
+			poll_end(peer);
 			return;
 		}
 		state->ends_us = now + (int64_t) PEER_LINGER_MS * 1000;
@@ -621,7 +433,7 @@ write_error(struct peer *peer, unsigned code, const char *reason)
 	struct slice ref = {NULL, 0};
 	struct frame *frame = protocol_error(ref, code_of(code), reason ? reason : "", NULL, code);
 
-	(void) send_some(peer, &frame, 1);
+	(void) feed_send_some(peer, &frame, 1);
 	frame_unref(frame);
 }
 
@@ -643,12 +455,12 @@ feed_close(struct peer *peer, unsigned code, const char *reason)
 		}
 		if (!state->has_error)
 			write_error(peer, code, reason);
-		end_stream(peer);
+		feed_end_stream(peer);
 	}
 	else if (state->is_streaming)
-		end_poll(peer);
+		poll_end(peer);
 	else if (state->has_position || state->has_news || code == CLOSE_RESTART)
-		answer_poll(peer);
+		poll_answer(peer);
 	else
 	{
 		peer->feed = NULL;
@@ -657,3 +469,4 @@ feed_close(struct peer *peer, unsigned code, const char *reason)
 		state_free(state);
 	}
 }
+

@@ -133,3 +133,20 @@ test(`${MANY} idle connections`, async (t) => {
 	watcher.destroy();
 	await server.stop();
 });
+
+test('draining does not wait for who does not read', async () => {
+	const server = await Server.start(['--drain', '1s']);
+	const raw = await websocket(server);
+	raw.socket.pause();
+	raw.send('{"op":"send","count":5,"size":5000000}');
+	const feed = await Raw.open(server);
+	feed.socket.pause();
+	feed.write(request('GET', '/v1/events?feature=a&snapshot=true&limit=200'));
+	const watcher = await websocket(server);
+	await until('all are there', async () => (await stats(watcher)).sessions === 3);
+	const started = Date.now();
+	await Promise.all([server.stop(), watcher.close()]);
+	assert.ok(Date.now() - started < 12000, `${Date.now() - started} ms`);
+	raw.destroy();
+	feed.destroy();
+});
