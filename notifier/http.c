@@ -426,8 +426,6 @@ http_origin_allowed(struct slice origin, struct slice host, const char *allowed)
 										strncasecmp(item.at, origin.at, item.len) == 0))
 			return true;
 	}
-	if (allowed != NULL)
-		return false;
 	if (!is_https && (origin.len <= 7 || strncasecmp(origin.at, "http://", 7) != 0))
 		return false;
 	authority.at = origin.at + (is_https ? 8 : 7);
