@@ -49,6 +49,7 @@ struct entity
 	struct views plain;
 	struct views scanned;
 	struct column_index *indexes;
+	struct views readers;		/* of other entities, whose policies read this one */
 	size_t		len;
 	char		key[];			/* feature, zero, entity */
 };
@@ -72,6 +73,7 @@ struct addressed
 {
 	size_t		at;				/* of the event, in the text */
 	size_t		len;
+	size_t		after;			/* where it stands in what is for all: behind so many bytes */
 	size_t		user_at;		/* of the user's name, in the text */
 	size_t		user_len;
 	enum priority priority;
@@ -109,6 +111,8 @@ struct hub_stream
 	/* The row change that derived events follow: its chunk, kept, and the event in it. */
 	struct chunk *row_chunk;
 	const struct event *row_event;
+	unsigned	row_ordinal;
+	unsigned	ordinal;		/* of the event at hand */
 };
 
 /* Appends a view to a vector. */
@@ -334,28 +338,79 @@ add_indexed(struct entity *entity, struct view *view, const struct filter_term *
 	}
 }
 
+/* An entity by its key; made when there is none. */
+static struct entity *
+get_entity(struct hub *hub, struct slice key)
+{
+	struct entity *entity = find_entity(hub, key);
+
+	if (entity != NULL)
+		return entity;
+	entity = memory_alloc_zeroed(sizeof(*entity) + key.len);
+	memcpy(entity->key, key.at, key.len);
+	entity->len = key.len;
+	HASH_ADD(hh, hub->entities, key, entity->len, entity);
+	return entity;
+}
+
+/* Frees an entity that nobody needs. */
+static void
+release_entity(struct hub *hub, struct entity *entity)
+{
+	if (entity->plain.n > 0 || entity->scanned.n > 0 || entity->indexes != NULL
+		|| entity->readers.n > 0)
+		return;
+	HASH_DEL(hub->entities, entity);
+	memory_free(entity->plain.at);
+	memory_free(entity->scanned.at);
+	memory_free(entity->readers.at);
+	memory_free(entity);
+}
+
+/* Calls fn for each entity that a view's policies read. */
+static void
+each_read(struct hub *hub, struct view *view,
+		  void (*fn) (struct hub *hub, struct entity *entity, struct view *view))
+{
+	for (unsigned i = 0; i < view->npolicies; i++)
+		for (unsigned k = 0; k < view->policies[i]->nreads; k += 2)
+		{
+			const char *feature = view->policies[i]->reads[k];
+			const char *name = view->policies[i]->reads[k + 1];
+
+			fn(hub, get_entity(hub, entity_key(hub, feature, strlen(feature), name, strlen(name))),
+			   view);
+		}
+}
+
+static void
+add_reader(struct hub *hub, struct entity *entity, struct view *view)
+{
+	(void) hub;
+	views_add(&entity->readers, view);
+}
+
+static void
+remove_reader(struct hub *hub, struct entity *entity, struct view *view)
+{
+	views_remove(&entity->readers, view);
+	release_entity(hub, entity);
+}
+
 void
 hub_add(struct hub *hub, struct view *view)
 {
-	struct slice key;
 	struct entity *entity;
 
 	HASH_ADD_KEYPTR(hh, hub->views, view->key, strlen(view->key), view);
 	stats_add(STAT_VIEWS, 1);
+	each_read(hub, view, add_reader);
 	if (view->feature == NULL || view->entity_name == NULL)
 	{
 		views_add(&hub->wildcards, view);
 		return;
 	}
-	key = view_entity_key(hub, view);
-	entity = find_entity(hub, key);
-	if (entity == NULL)
-	{
-		entity = memory_alloc_zeroed(sizeof(*entity) + key.len);
-		memcpy(entity->key, key.at, key.len);
-		entity->len = key.len;
-		HASH_ADD(hh, hub->entities, key, entity->len, entity);
-	}
+	entity = get_entity(hub, view_entity_key(hub, view));
 	pick_terms(entity, view);
 	if (view->nindexed == 0)
 		views_add(view_has_conditions(view) ? &entity->scanned : &entity->plain, view);
@@ -407,6 +462,7 @@ hub_release(struct hub *hub, struct view *view)
 	stats_add(STAT_VIEWS, -1);
 	if (view->pending != NULL)
 		view->pending->view = NULL;
+	each_read(hub, view, remove_reader);
 	if (view->feature == NULL || view->entity_name == NULL)
 	{
 		views_remove(&hub->wildcards, view);
@@ -418,13 +474,7 @@ hub_release(struct hub *hub, struct view *view)
 		remove_indexed(entity, view, view->indexed[i]);
 	if (view->nindexed == 0)
 		views_remove(view_has_conditions(view) ? &entity->scanned : &entity->plain, view);
-	if (entity->plain.n == 0 && entity->scanned.n == 0 && entity->indexes == NULL)
-	{
-		HASH_DEL(hub->entities, entity);
-		memory_free(entity->plain.at);
-		memory_free(entity->scanned.at);
-		memory_free(entity);
-	}
+	release_entity(hub, entity);
 	view_free(view);
 }
 
@@ -517,29 +567,44 @@ is_for(const struct addressed *addressed, const struct view_pending *pending, co
 	return is_same;
 }
 
+/* Appends events to a list; a comma between them, if the piece begins with one, is not the list's. */
+static void
+put_piece(struct buffer *list, struct slice events, size_t from, size_t to)
+{
+	if (from < to && events.at[from] == ',')
+		from++;
+	if (from == to)
+		return;
+	if (list->len > 0)
+		buffer_put(list, ",", 1);
+	buffer_put(list, events.at + from, to - from);
+}
+
 /* The frame for one user: what is for all, and what is for him, in the order of the transaction. */
 static struct frame *
 build_for_user(struct hub_stream *stream, struct view_pending *pending, const char *user,
 			   bool is_last, struct delivery *delivery)
 {
+	struct slice common = buffer_slice(&pending->text);
 	struct buffer text;
 	struct frame *frame;
+	size_t		done = 0;		/* of what is for all */
 
 	buffer_init(&text);
-	buffer_put_slice(&text, buffer_slice(&pending->text));
 	for (unsigned i = 0; i < pending->naddressed; i++)
 	{
 		const struct addressed *one = &pending->addressed[i];
 
 		if (!is_for(one, pending, user))
 			continue;
-		if (text.len > 0)
-			buffer_put(&text, ",", 1);
-		buffer_put(&text, pending->addressed_text.at + one->at, one->len);
+		put_piece(&text, common, done, one->after);
+		done = one->after;
+		put_piece(&text, buffer_slice(&pending->addressed_text), one->at, one->at + one->len);
 		delivery->nevents++;
 		if (one->priority > delivery->priority)
 			delivery->priority = one->priority;
 	}
+	put_piece(&text, common, done, common.len);
 	frame = build_frame(stream, pending, buffer_slice(&text), is_last);
 	buffer_release(&text);
 	return frame;
@@ -684,6 +749,7 @@ add_addressed(struct view_pending *pending, const struct event *event, enum edge
 	}
 	one = &pending->addressed[pending->naddressed++];
 	one->at = pending->addressed_text.len;
+	one->after = pending->text.len;
 	view_write_event(pending->view, event, edge, has_row, false, &pending->addressed_text);
 	one->len = pending->addressed_text.len - one->at;
 	one->user_at = pending->addressed_text.len;
@@ -742,7 +808,8 @@ match_view(const struct matching *m, struct view *view)
 	if (view->stamp == hub->stamp)
 		return;					/* found by the old and by the new value */
 	view->stamp = hub->stamp;
-	edge = view_edge(view, m->event, m->is_derived, m->new_row, m->old_row, &hub->scratch);
+	edge = view_edge(view, m->event, m->is_derived, m->new_row, m->old_row,
+					 m->is_derived ? m->stream->row_ordinal : m->stream->ordinal, &hub->scratch);
 	if (m->event->kind == EVENT_BULK_SUMMARY && (edge == EDGE_NONE || view_has_conditions(view))
 		&& view_wants_replaced(view, m->event->action))
 		add_gap(m->stream, view, "bulk");
@@ -870,6 +937,7 @@ static void
 remember_row(struct hub_stream *stream, struct chunk *chunk, const struct event *event)
 {
 	stream->row_event = event;
+	stream->row_ordinal = stream->ordinal;
 	if (stream->row_chunk != chunk)
 	{
 		if (stream->row_chunk != NULL)
@@ -914,6 +982,11 @@ match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *
 		match_marker(stream, event);
 		return;
 	}
+	/* Rows of a table that a policy reads: what its views may see may be something else now. */
+	if (entity != NULL && entity->readers.n > 0 && event->kind != EVENT_OTHER
+		&& event->kind != EVENT_STATUS_CHANGED)
+		for (unsigned i = 0; i < entity->readers.n; i++)
+			add_gap(stream, entity->readers.at[i], "access");
 	m.has_row = (m.is_derived && event->kind == EVENT_OTHER) || event_has_image(event, EVENT_IMAGE_NEW)
 		|| event_has_image(event, EVENT_IMAGE_OLD);
 	if (event_has_image(event, EVENT_IMAGE_NEW))
@@ -952,7 +1025,7 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 	stream->is_inside = true;
 	if (chunk->is_broken)
 		match_marker(stream, &broken);
-	for (unsigned i = 0; i < chunk->nevents; i++)
+	for (unsigned i = 0; i < chunk->nevents; i++, stream->ordinal++)
 		match_event(stream, chunk, &chunk->events[i]);
 	if (chunk->is_last)
 	{
@@ -962,6 +1035,12 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 			chunk_unref(stream->row_chunk);
 		stream->row_chunk = NULL;
 	}
+}
+
+void
+hub_stream_number(struct hub_stream *stream, unsigned ordinal)
+{
+	stream->ordinal = ordinal;
 }
 
 void
