@@ -111,9 +111,9 @@ role_arrived(void *arg, struct role_access *role)
 	else if (!role->is_member)
 	{
 		identity_unref(candidate);
-		if (session->identity != NULL)
+		if (session->candidate_ref != NULL || session->identity != NULL)
 			session_error(session, ref, CODE_UNAUTHORIZED, "the role may not be used", NULL);
-		else
+		if (session->identity == NULL)
 			session_end(session, CODE_UNAUTHORIZED, "the role may not be used", CLOSE_UNAUTHORIZED);
 	}
 	else
