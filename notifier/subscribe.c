@@ -133,7 +133,6 @@ get_view(struct subscribing *request, const struct entity_access *entity)
 		return view;
 	}
 	wanted.filter = request->filter;
-	memset(&request->filter, 0, sizeof(request->filter));
 	view = view_new(&wanted, key, id_len, worker->shared->id_key);
 	hub_add(worker->hub, view);
 	return view;
@@ -390,6 +389,8 @@ prepare_value(struct subscribing *request, unsigned t, unsigned k)
 	return NULL;
 }
 
+static const char no_column[] = "there is no such column";
+
 /* Whether all columns named exist and may be read; else the error's code and text. */
 static const char *
 check_column(const struct entity_access *entity, const char *name, const char **why)
@@ -398,7 +399,7 @@ check_column(const struct entity_access *entity, const char *name, const char **
 
 	if (column == NULL)
 	{
-		*why = "there is no such column";
+		*why = no_column;
 		return CODE_BAD_REQUEST;
 	}
 	*why = "the role may not read a column that is named";
@@ -537,7 +538,13 @@ resolve(struct subscribing *request)
 		return;
 	}
 	code = check_entity(request, entity, &why);
-	if (code != NULL)
+	if (code != NULL && !request->is_fresh && (why == no_column || strcmp(code, CODE_FORBIDDEN) == 0))
+	{
+		filter_release(&request->filter);
+		request->nconversions = 0;
+		ask_afresh(request);
+	}
+	else if (code != NULL)
 		request_fail(request, code, why);
 	else if (request->nconversions > 0)
 		convert(request, entity);
