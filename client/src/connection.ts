@@ -95,7 +95,7 @@ export class Connection
 	private index = 0;			// of the transport
 	private tried = 0;			// transports that failed in this round
 	private attempt = 0;
-	private refusals = 0;		// of tokens, since the last connection
+	private refusals = 0;		// of tokens, since the last lasting connection
 	private channel: Link | undefined;
 	private probe: Link | undefined;
 	private timers: Record<string, ReturnType<typeof setTimeout> | undefined> = {};
@@ -351,7 +351,8 @@ export class Connection
 					this.becomeReady();
 				return;
 			case 'authenticated':
-				return this.becomeReady();
+				// Without our ref it is the handshake's identity, which our token replaces.
+				return frame.ref === authRef ? this.becomeReady() : undefined;
 			case 'expiring':
 				return void this.renew();
 			case 'pong':
@@ -359,7 +360,10 @@ export class Connection
 			case 'error':
 				if (frame.close !== undefined)
 					return this.fail(frame.close, frame.code, frame.message);
-				if ((frame.ref ?? authRef) === authRef && frame.view === undefined)
+				// A token of another user is none of a live session: it needs a new one.
+				if (frame.ref === authRef)
+					return this.fail(0, this.isReady && frame.code === 'forbidden' ? 'expired' : frame.code, frame.message);
+				if ((frame.ref ?? undefined) === undefined && frame.view === undefined)
 				{
 					this.problem = { code: frame.code, message: frame.message ?? '' };
 					return;
@@ -375,11 +379,11 @@ export class Connection
 			return;
 		clearTimeout(this.timers.connect);
 		this.isReady = this.hasBeenReady = true;
-		this.tried = this.refusals = 0;
+		this.tried = 0;
 		this.setState('connected');
 		this.after('stable', this.options.stableAfter, () =>
 		{
-			this.attempt = 0;
+			this.attempt = this.refusals = 0;
 			this.setState('connected');
 		});
 		this.watch();
@@ -454,7 +458,7 @@ export class Connection
 	}
 
 	/** The channel failed, or was refused: decides when to try what next. */
-	private fail(code: number, reason = this.problem.code || reasons[code] || 'network',
+	private fail(code: number, reason = reasons[code] || this.problem.code || 'network',
 		message?: string): void
 	{
 		const { transports, minDelay, maxDelay, random } = this.options;

@@ -588,6 +588,15 @@ export class RealtimeCore
 			if (one.state === 'side' && !one.abort)
 				void this.loadBeside(view, one);
 		}
+		// While nothing has come, where that view began that began first is where we are.
+		const starts = [...this.views.values()].filter((one) => !one.isRefused).map(({ since }) => since);
+
+		if (this.at.value !== undefined || !this.isWhole || starts.includes(undefined))
+			return;
+		const start = starts.reduce((a, b) => includes(parsePosition(a!), parsePosition(b!)) ? b : a)!;
+
+		this.parsed = parsePosition(start);
+		this.at.set(start);
 	}
 
 	/** Closes a batch: everything on the stage is applied at once. */

@@ -98,6 +98,7 @@ export class Outbox
 	{
 		op.state = 'sending';
 		op.attempts++;
+		this.host.touch(op.key);
 		try
 		{
 			if (!op.request)

@@ -973,6 +973,9 @@ export class EntityStore<T extends object = Row>
 			if (!before.has(conflict.key))
 				afterwards(() => this.tellConflict(conflict));
 		}
+		// What was held back by a conflict may go.
+		if (before.size > 0)
+			afterwards(() => this.outbox.pump());
 	}
 
 	private tellConflict(conflict: Conflict<T>): void
