@@ -31,6 +31,7 @@
 
 #define ACCEPT_BATCH 64			/* connections in one turn of the loop */
 #define PAUSE_MS 100			/* without memory or descriptors in the kernel */
+#define TELL_EVERY_US 100000		/* between two log lines about connections refused */
 #define ADDRESS_SLOTS 4096
 #define BACKLOG 4096
 #define UNSENT_MAX (128 * 1024)	/* bytes that the kernel takes ahead: more would wait where nothing can
@@ -64,6 +65,8 @@ struct listener
 	struct loop_timer *pause;
 	int			reserve;
 	int64_t		warned_us;		/* when lack of descriptors was told last */
+	int64_t		refused_us;		/* when a refusal was told last, */
+	unsigned	untold;			/* and how many were not told since */
 	pthread_mutex_t lock;		/* protects what follows */
 	unsigned	workers;
 	unsigned	count;
@@ -206,12 +209,29 @@ set_options(const struct listener *listener, int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
+/* One line for many refusals: a flood of connections must not become one of log lines. */
+static void
+tell_refusal(struct listener *listener, const char *address)
+{
+	int64_t		now = loop_clock_us();
+
+	if (listener->refused_us != 0 && now - listener->refused_us < TELL_EVERY_US)
+	{
+		listener->untold++;
+		return;
+	}
+	log_write(LOG_LEVEL_WARNING, "refused", "code=%s address=%s untold=%u", "too_many_connections",
+			  address, listener->untold);
+	listener->refused_us = now;
+	listener->untold = 0;
+}
+
 /* Tells a connection above the limits why, if its socket takes it at once, and closes it. */
 static void
 refuse(struct listener *listener, int fd, const char *address)
 {
 	stats_refused("too_many_connections");
-	log_write(LOG_LEVEL_WARNING, "refused", "code=%s address=%s", "too_many_connections", address);
+	tell_refusal(listener, address);
 	if (listener->options->tls_certificate == NULL)
 	{
 		char		dropped[4096];

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: PostgreSQL
 //
-// hold.js PORT COUNT
+// hold.js PORT COUNT [tls]
 //	Opens so many WebSocket connections, prints "held" when all are welcomed, and holds them until its
 //	standard input ends. Reads what comes and keeps nothing.
 
 import net from 'node:net';
+import tls from 'node:tls';
 import { upgrade } from './helper.js';
 
-const [port, count] = process.argv.slice(2).map(Number);
+const [port, count] = process.argv.slice(2, 4).map(Number);
+const isTls = process.argv[4] === 'tls';
 let open = 0;
 let started = 0;
 
 function start() {
 	started++;
-	const socket = net.connect({ port, host: '127.0.0.1' });
+	const socket = isTls ? tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false })
+		: net.connect({ port, host: '127.0.0.1' });
 	let seen = '';
-	socket.on('connect', () => socket.write(upgrade()));
+	socket.on(isTls ? 'secureConnect' : 'connect', () => socket.write(upgrade()));
 	socket.on('error', (error) => { console.error(error.message); process.exit(1); });
 	socket.on('close', () => { console.error('closed'); process.exit(1); });
 	socket.on('data', (data) => {

@@ -5,7 +5,8 @@
 
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -121,6 +122,22 @@ test('who never shakes hands, or speaks without TLS', async () => {
 	const plain = await Raw.open(server);
 	plain.write(request('GET', '/healthz'));
 	await Promise.all([silent.end(), plain.end()]);
+});
+
+test('idle connections', async (t) => {
+	const watcher = await websocket(server, { tls: {} });
+	const { kb } = await stats(watcher);
+	const holder = spawn(process.execPath, ['hold.js', String(server.port), '500', 'tls'], { stdio: ['pipe', 'pipe', 'inherit'] });
+	let out = '';
+	holder.stdout.on('data', (data) => { out += data; });
+	await until('all are open', () => out.includes('held'));
+	const now = await stats(watcher);
+	assert.equal(now.sessions, 501);
+	t.diagnostic(`${Math.round(((now.kb - kb) * 1024) / 500)} bytes of memory per idle connection over TLS`);
+	holder.stdin.end();
+	await once(holder, 'exit');
+	await until('all are gone', async () => (await stats(watcher)).sessions === 1);
+	watcher.destroy();
 });
 
 test('certificates that change', async () => {
