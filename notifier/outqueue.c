@@ -72,11 +72,29 @@ add(struct outqueue *queue, struct frame *frame)
 	return entry;
 }
 
+/* Replies that were pushed within a group come after it: frames of a transaction are adjacent. */
+static struct outqueue_entry *
+close_up(struct outqueue *queue, struct outqueue_entry *entry, unsigned group)
+{
+	unsigned	end = queue->count - 1;
+	unsigned	to = end;
+	struct outqueue_entry added = *entry;
+
+	while (to > queue->sealed && at(queue, to - 1)->is_reply)
+		to--;
+	if (to == end || to == queue->sealed || at(queue, to - 1)->group != group)
+		return entry;
+	for (unsigned i = end; i > to; i--)
+		*at(queue, i) = *at(queue, i - 1);
+	*at(queue, to) = added;
+	return at(queue, to);
+}
+
 void
 outqueue_push(struct outqueue *queue, struct frame *frame, struct outqueue_owner *owner, uint64_t tx,
 			  unsigned group, enum priority priority)
 {
-	struct outqueue_entry *entry = add(queue, frame);
+	struct outqueue_entry *entry = close_up(queue, add(queue, frame), group);
 
 	entry->owner = owner;
 	entry->tx = tx;
@@ -115,10 +133,10 @@ group_end(const struct outqueue *queue, unsigned i, unsigned end)
 
 /*
  * The rank of a group, 0 first: of its highest priority, but not before an earlier group of one of its
- * owners.
+ * owners. Those that have ended count as one.
  */
 static unsigned
-rank_group(struct outqueue *queue, unsigned from, unsigned end)
+rank_group(struct outqueue *queue, unsigned from, unsigned end, struct outqueue_owner *ended)
 {
 	unsigned	rank = PRIORITY_CRITICAL;
 
@@ -127,20 +145,17 @@ rank_group(struct outqueue *queue, unsigned from, unsigned end)
 			rank = (unsigned) PRIORITY_CRITICAL - at(queue, i)->priority;
 	for (unsigned i = from; i < end; i++)
 	{
-		const struct outqueue_owner *owner = at(queue, i)->owner;
+		const struct outqueue_owner *owner = at(queue, i)->owner ? at(queue, i)->owner : ended;
 
-		if (owner != NULL && owner->seal == queue->seals && owner->rank > rank)
+		if (owner->seal == queue->seals && owner->rank > rank)
 			rank = owner->rank;
 	}
 	for (unsigned i = from; i < end; i++)
 	{
-		struct outqueue_owner *owner = at(queue, i)->owner;
+		struct outqueue_owner *owner = at(queue, i)->owner ? at(queue, i)->owner : ended;
 
-		if (owner != NULL)
-		{
-			owner->seal = queue->seals;
-			owner->rank = rank;
-		}
+		owner->seal = queue->seals;
+		owner->rank = rank;
 	}
 	return rank;
 }
@@ -150,6 +165,7 @@ static void
 order_groups(struct outqueue *queue, unsigned from, unsigned end)
 {
 	unsigned	n = end - from;
+	struct outqueue_owner ended = {0, 0};
 	struct outqueue_entry *sorted;
 	unsigned char *ranks;
 	unsigned	to = 0;
@@ -162,7 +178,7 @@ order_groups(struct outqueue *queue, unsigned from, unsigned end)
 	for (unsigned i = from; i < end;)
 	{
 		unsigned	next = group_end(queue, i, end);
-		unsigned	rank = rank_group(queue, i, next);
+		unsigned	rank = rank_group(queue, i, next, &ended);
 
 		if (i > from && rank < ranks[i - from - 1])
 			is_sorted = false;
