@@ -100,6 +100,9 @@ struct replay
 	bool		is_checking;	/* first the positions are checked, then the log is read */
 	struct hub_stream *stream;
 	size_t		max_bytes;
+	struct chunk **kept;		/* what is replayed at once: from memory, or after an evaluation */
+	unsigned	nkept;
+	unsigned	kept_room;
 
 	/* in the pool's thread */
 	struct db_job *job;
@@ -258,6 +261,7 @@ go_live(struct worker *worker, struct subscription *subscription)
 
 	end_catchup(worker, subscription);
 	session_push_position(session);
+	subscribing_read_ended(session);	/* a request may wait for all to be live */
 }
 
 bool
@@ -347,6 +351,23 @@ begin_feeding(struct worker *worker, struct subscription *subscription)
 	subscription->catchup->state = CATCHUP_FEEDING;
 	worker_touch(worker, subscription->session);
 	catchup_feed(worker, subscription);
+}
+
+void
+catchup_join(struct worker *worker, struct subscription *subscription, const struct batch *at)
+{
+	struct catchup *catchup = memory_alloc_zeroed(sizeof(*catchup));
+
+	catchup->state = CATCHUP_JOINING;
+	catchup->at = batch_ref(worker->last);
+	if (position_parse(&catchup->join, at->position_text, strlen(at->position_text)) < 0)
+		memset(&catchup->join, 0, sizeof(catchup->join));
+	subscription->catchup = catchup;
+	subscription->session->ncatchups++;
+	if (position_is_within(&catchup->join, &worker->last->position))
+		end_catchup(worker, subscription);
+	else
+		subscriptions_add(&worker->catchups->joining, subscription);
 }
 
 /*
@@ -628,51 +649,22 @@ replay_deliver(void *arg, struct subscription *subscription, const struct delive
 					 delivery->priority);
 }
 
+/* Who keeps the recent batches. */
+static const struct worker *
+cache_owner(const struct worker *worker)
+{
+	return worker->evaluator != NULL ? worker->companion : worker;
+}
+
 /* Whether the recent batches hold all that a position does not cover, up to the stream's own. */
 static bool
 is_in_cache(const struct worker *worker, const struct position *since)
 {
-	return worker->cache_base != NULL
-		&& position_is_within(&worker->cache_base->position, since)
+	const struct worker *owner = cache_owner(worker);
+
+	return owner->cache_base != NULL
+		&& position_is_within(&owner->cache_base->position, since)
 		&& since->xmax <= worker->last->position.xmax;
-}
-
-/* One pass over the recent batches for those whose positions they reach. */
-static void
-replay_cache(struct worker *worker, struct subscriptions *list)
-{
-	struct hub_stream *stream = hub_stream_new(worker->hub, true, replay_deliver, worker);
-	uint64_t	oldest = UINT64_MAX;
-
-	for (unsigned i = 0; i < list->n; i++)
-	{
-		subscriptions_add(&list->at[i]->view->replayers, list->at[i]);
-		if (list->at[i]->catchup->since.xmin < oldest)
-			oldest = list->at[i]->catchup->since.xmin;
-	}
-	for (unsigned i = 0; i < worker->cache_count; i++)
-	{
-		const struct batch *batch = worker->cache[(worker->cache_head + i) & (worker->cache_room - 1)];
-
-		for (unsigned c = 0; c < batch->nchunks; c++)
-			if (batch->chunks[c]->xid >= oldest)
-				hub_stream_chunk(stream, batch->chunks[c]);
-	}
-	hub_stream_free(stream);
-	while (list->n > 0)
-	{
-		struct subscription *subscription = list->at[0];
-		struct catchup *catchup = subscription->catchup;
-
-		subscriptions_remove_at(list, 0);
-		list_remove(&subscription->view->replayers, subscription);
-		/* Up to here all is replayed; what the stream brings later may be covered by since. */
-		catchup->join = catchup->since;
-		memset(&catchup->since, 0, sizeof(catchup->since));
-		contents_release(&catchup->held);	/* is in the cache, too */
-		stats_add(STAT_RESUMES_CACHE, 1);
-		begin_feeding(worker, subscription);
-	}
 }
 
 static void
@@ -682,12 +674,136 @@ replay_free(struct replay *replay)
 		chunk_unref(replay->chunks[i]);
 	for (unsigned i = 0; i < replay->nerrors; i++)
 		memory_free(replay->errors[i]);
+	for (unsigned i = 0; i < replay->nkept; i++)
+		chunk_unref(replay->kept[i]);
+	memory_free(replay->kept);
 	memory_free(replay->errors);
 	memory_free(replay->chunks);
 	memory_free(replay->position);
 	memory_free(replay->subscriptions.at);
 	hub_stream_free(replay->stream);
 	memory_free(replay);
+}
+
+/* Keeps a chunk, with its reference. */
+static void
+replay_keep(struct replay *replay, struct chunk *chunk)
+{
+	if (replay->nkept == replay->kept_room)
+	{
+		replay->kept_room = replay->kept_room ? replay->kept_room * 2 : 64;
+		replay->kept = memory_resize(replay->kept, sizeof(struct chunk *) * replay->kept_room);
+	}
+	replay->kept[replay->nkept++] = chunk;
+}
+
+/* The oldest transaction that one of some positions does not cover, at least. */
+static uint64_t
+oldest_of(const struct subscriptions *list)
+{
+	uint64_t	oldest = UINT64_MAX;
+
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->at[i]->catchup->since.xmin < oldest)
+			oldest = list->at[i]->catchup->since.xmin;
+	return oldest;
+}
+
+/* Puts the chunks of the recent batches from a transaction on into a replay, as far as the stream has come. */
+static void
+take_cached(struct replay *replay)
+{
+	const struct worker *worker = replay->worker;
+	const struct worker *owner = cache_owner(worker);
+	uint64_t	oldest = oldest_of(&replay->subscriptions);
+
+	for (unsigned i = 0; i < owner->cache_count; i++)
+	{
+		const struct batch *batch = owner->cache[(owner->cache_head + i) & (owner->cache_room - 1)];
+
+		for (unsigned c = 0; c < batch->nchunks; c++)
+			if (batch->chunks[c]->xid >= oldest
+				&& position_covers(&worker->last->position, batch->chunks[c]->xid))
+				replay_keep(replay, chunk_ref(batch->chunks[c]));
+	}
+}
+
+/* Replays the chunks that were kept. */
+static void
+play(struct replay *replay)
+{
+	struct hub_stream *stream = hub_stream_new(replay->worker->hub, true, replay_deliver,
+											   replay->worker);
+	struct subscriptions *list = &replay->subscriptions;
+
+	for (unsigned i = 0; i < list->n; i++)
+		subscriptions_add(&list->at[i]->view->replayers, list->at[i]);
+	for (unsigned i = 0; i < replay->nkept && list->n > 0; i++)
+		hub_stream_chunk(stream, replay->kept[i]);
+	hub_stream_free(stream);
+	for (unsigned i = 0; i < list->n; i++)
+		list_remove(&list->at[i]->view->replayers, list->at[i]);
+}
+
+/* What came from the recent batches is complete. */
+static void
+finish_cached(struct replay *replay)
+{
+	struct worker *worker = replay->worker;
+
+	while (replay->subscriptions.n > 0)
+	{
+		struct subscription *subscription = replay->subscriptions.at[0];
+		struct catchup *catchup = subscription->catchup;
+
+		subscriptions_remove_at(&replay->subscriptions, 0);
+		catchup->replay = NULL;
+		/* Up to here all is replayed; what the stream brings later may be covered by since. */
+		catchup->join = catchup->since;
+		memset(&catchup->since, 0, sizeof(catchup->since));
+		contents_release(&catchup->held);	/* is among it, too */
+		stats_add(STAT_RESUMES_CACHE, 1);
+		begin_feeding(worker, subscription);
+	}
+	replay_free(replay);
+}
+
+/* The evaluator's round for a replay from the recent batches has come. */
+static void
+cached_round(void *arg)
+{
+	struct replay *replay = arg;
+
+	take_cached(replay);
+	for (unsigned i = 0; i < replay->nkept; i++)
+		evaluator_add_chunk(replay->worker->evaluator, replay->kept[i]);
+}
+
+static void
+cached_evaluated(void *arg)
+{
+	play(arg);
+	finish_cached(arg);
+}
+
+/* One pass over the recent batches for those whose positions they reach. Takes the list over. */
+static void
+replay_cache(struct worker *worker, struct subscriptions list)
+{
+	struct replay *replay = memory_alloc_zeroed(sizeof(*replay));
+
+	replay->worker = worker;
+	replay->subscriptions = list;
+	for (unsigned i = 0; i < list.n; i++)
+		list.at[i]->catchup->replay = replay;
+	if (worker->evaluator != NULL)
+	{
+		evaluator_replay(worker->evaluator, cached_round, cached_evaluated, replay);
+		return;
+	}
+	take_cached(replay);
+	play(replay);
+	finish_cached(replay);
 }
 
 /* The reason that a peer is told for what position_error() says. */
@@ -787,6 +903,25 @@ replay_complete(struct worker *worker, struct replay *replay)
 	replay_ended(worker, replay);
 }
 
+/* The evaluator's round for what was read of the log has come. */
+static void
+log_round(void *arg)
+{
+	struct replay *replay = arg;
+
+	for (unsigned i = 0; i < replay->nkept; i++)
+		evaluator_add_chunk(replay->worker->evaluator, replay->kept[i]);
+}
+
+static void
+log_evaluated(void *arg)
+{
+	struct replay *replay = arg;
+
+	play(replay);
+	replay_complete(replay->worker, replay);
+}
+
 /* In the worker's thread: the positions were checked, or the log has been read. */
 static void
 replay_arrived(void *arg)
@@ -816,6 +951,8 @@ replay_arrived(void *arg)
 		replay_ended(worker, replay);
 	else if (replay->is_checking)
 		replay_read(replay);
+	else if (worker->evaluator != NULL)
+		evaluator_replay(worker->evaluator, log_round, log_evaluated, replay);
 	else
 		replay_complete(worker, replay);
 }
@@ -834,6 +971,11 @@ slice_arrived(void *arg)
 	}
 	for (unsigned i = 0; i < slice->n; i++)
 	{
+		if (replay->worker->evaluator != NULL)
+		{
+			replay_keep(replay, slice->chunks[i]);
+			continue;
+		}
 		if (replay->subscriptions.n > 0)
 			hub_stream_chunk(replay->stream, slice->chunks[i]);
 		chunk_unref(slice->chunks[i]);
@@ -1027,7 +1169,7 @@ replay_read(struct replay *replay)
 	params[0] = xmax;
 	params[1] = buffer_take(&xip);
 	replay->is_checking = false;
-	for (unsigned i = 0; i < replay->subscriptions.n; i++)
+	for (unsigned i = 0; i < replay->subscriptions.n && replay->worker->evaluator == NULL; i++)
 		subscriptions_add(&replay->subscriptions.at[i]->view->replayers, replay->subscriptions.at[i]);
 	replay->stream = hub_stream_new(replay->worker->hub, true, replay_deliver, replay->worker);
 	replay->job = db_submit(replay->worker->shared->db, statements, 3, replay_row, replay_done, replay);
@@ -1076,8 +1218,7 @@ gather_resumes(void *arg)
 			subscriptions_add(&later, subscription);
 	}
 	if (cached.n > 0)
-		replay_cache(worker, &cached);
-	memory_free(cached.at);
+		replay_cache(worker, cached);
 	if (later.n > 0 && all->replay != NULL)
 	{
 		for (unsigned i = 0; i < later.n; i++)

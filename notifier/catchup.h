@@ -57,6 +57,10 @@ void		catchups_advance(struct worker *worker);
 /* The stream starts anew: everything under way is void; the subscriptions become live after a gap. */
 void		catchups_reset(struct worker *worker);
 
+/* A subscription that has had all of the stream up to a position, which its new stream may not have reached. */
+void		catchup_join(struct worker *worker, struct subscription *subscription,
+						 const struct batch *at);
+
 /* The subscription ends. */
 void		catchup_drop(struct worker *worker, struct subscription *subscription);
 

@@ -60,6 +60,7 @@ struct hub
 	struct entity *entities;
 	struct views wildcards;
 	hub_user_fn user_of;
+	struct eval_registry *registry;	/* where views join their groups; NULL: nowhere */
 	uint64_t	stamp;
 	struct buffer key;			/* scratch */
 	struct buffer scratch;		/* keys of values */
@@ -147,6 +148,12 @@ hub_new(hub_user_fn user_of)
 
 	hub->user_of = user_of;
 	return hub;
+}
+
+void
+hub_set_registry(struct hub *hub, struct eval_registry *registry)
+{
+	hub->registry = registry;
 }
 
 void
@@ -404,6 +411,8 @@ hub_add(struct hub *hub, struct view *view)
 
 	HASH_ADD_KEYPTR(hh, hub->views, view->key, strlen(view->key), view);
 	stats_add(STAT_VIEWS, 1);
+	if (hub->registry != NULL && view_needs_evaluation(view))
+		view_join_groups(view, hub->registry);
 	each_read(hub, view, add_reader);
 	if (view->feature == NULL || view->entity_name == NULL)
 	{

@@ -45,6 +45,9 @@ typedef void (*hub_deliver_fn) (void *arg, struct subscription *subscription,
 typedef const char *(*hub_user_fn) (const struct subscription *subscription);
 
 struct hub *hub_new(hub_user_fn user_of);
+
+/* Views whose policies must be evaluated join their groups there. */
+void		hub_set_registry(struct hub *hub, struct eval_registry *registry);
 void		hub_free(struct hub *hub);		/* all views must be gone */
 
 /* A view by its key; NULL when there is none. */
@@ -63,6 +66,9 @@ struct hub_stream *hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_f
 
 /* The next chunk. What its transaction has for the views is delivered when it is complete. */
 void		hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk);
+
+/* Numbers the events that follow, from here on: verdicts are looked up by it. */
+void		hub_stream_number(struct hub_stream *stream, unsigned ordinal);
 
 /* Whom to tell of markers that say that rights on a view's entity changed. */
 typedef void (*hub_access_fn) (void *arg, struct view *view);

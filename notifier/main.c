@@ -144,7 +144,7 @@ take_share(void *arg)
 	struct parcel *parcel = share->parcel;
 	struct program *program = parcel->program;
 
-	worker_batch(share->worker, parcel->batch);
+	worker_take(share->worker, parcel->batch);
 	memory_free(share);
 	if (atomic_fetch_sub(&parcel->remaining, 1) > 1)
 		return;

@@ -62,6 +62,8 @@ static const struct setting table[] = {
 		  "connections for snapshots, history and checks"),
 	MS("statement-timeout", statement_timeout_ms, "30s", 0, 100, HOUR * 1000,
 		"longest run of one of their statements"),
+	MS("policy-timeout", policy_timeout_ms, "1s", RELOAD, 10, 60000,
+		"longest evaluation of a row-level security policy on the rows of a batch"),
 	MS("poll-min", poll_min_ms, "1ms", 0, 0, 60000,
 		"pause between reads of the commit log while transactions keep coming"),
 	MS("poll-max", poll_max_ms, "1s", 0, 10, 60000,

@@ -26,6 +26,7 @@ struct options
 	char	   *database;		/* libpq connection string; default "" (libpq's environment) */
 	unsigned	database_pool;	/* connections for snapshots, history and checks; 4 */
 	unsigned	statement_timeout_ms;	/* of one of their statements; 30000 */
+	unsigned	policy_timeout_ms;	/* of evaluating a policy on a batch; 1000 (reload) */
 	unsigned	poll_min_ms;	/* 1 */
 	unsigned	poll_max_ms;	/* 1000 */
 

@@ -12,8 +12,14 @@
 #include "memory.h"
 
 static const char policies_sql[] =
-"SELECT r.feature, r.entity, realtime.access_policy(r.relation, $1::name, $2)"
+"SELECT r.feature, r.entity, p.policy, (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(f.feature, f.entity))"
+"  FROM realtime.registration f WHERE f.relation IS NOT NULL AND (f.relation::oid IN ("
+"   SELECT pg_catalog.to_regclass(t)::oid FROM pg_catalog.json_array_elements_text("
+"    CASE WHEN pg_catalog.json_typeof(p.policy -> 'reads') = 'array' THEN p.policy -> 'reads' END) t)"
+"   OR r.relation::oid IN (SELECT pg_catalog.to_regclass(t)::oid"
+"    FROM pg_catalog.jsonb_array_elements_text(f.settings -> 'affects') t)))"
 " FROM realtime.registration r JOIN pg_catalog.pg_class c ON c.oid = r.relation"
+" CROSS JOIN LATERAL (SELECT realtime.access_policy(r.relation, $1::name, $2) AS policy OFFSET 0) p"
 " WHERE c.relrowsecurity AND ($3::text IS NULL OR r.feature = $3)"
 " AND ($4::text IS NULL OR r.entity = $4)"
 " ORDER BY r.feature COLLATE \"C\", r.entity COLLATE \"C\"";
@@ -22,6 +28,7 @@ struct policies_question
 {
 	struct loop *loop;
 	struct role_access *role;
+	char	   *claims;
 	policies_fn fn;				/* NULL: cancelled */
 	void	   *arg;
 	struct policy **policies;
@@ -52,7 +59,8 @@ question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 	(void) nfields;
 	if (entity == NULL || !entity->can_read)
 		return;
-	policy = policy_parse(entity, fields[2]);
+	policy = policy_parse(entity, fields[2],
+						  (struct slice) {question->claims, strlen(question->claims)}, fields[3]);
 	if (policy == NULL)
 	{
 		question->outcome = POLICIES_FAILED;
@@ -77,6 +85,7 @@ question_answered(void *arg)
 		policy_unref(question->policies[i]);
 	memory_free(question->policies);
 	role_access_unref(question->role);
+	memory_free(question->claims);
 	memory_free(question);
 }
 
@@ -106,6 +115,7 @@ policies_ask(struct loop *loop, struct db *db, struct role_access *role, const c
 
 	question->loop = loop;
 	question->role = role_access_ref(role);
+	question->claims = memory_copy_string(claims, strlen(claims));
 	question->fn = fn;
 	question->arg = arg;
 	db_submit(db, &statement, 1, question_row, question_done, question);

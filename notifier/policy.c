@@ -162,8 +162,85 @@ read_filters(const struct entity_access *entity, struct slice text, struct polic
 	return result == 0;
 }
 
+/* What tells the claims apart that a policy reads: those, or all of them when it cannot be told. */
+static void
+print_claims(struct slice json, struct slice claims, struct buffer *out)
+{
+	struct slice names;
+	struct slice none;
+	struct slice name;
+	struct slice value;
+	struct jsonscan scan;
+
+	if (jsonscan_find(json, "claims", &names) <= 0 || jsonscan_open(&scan, names, '[') < 0)
+	{
+		buffer_put_slice(out, claims);
+		return;
+	}
+	while (jsonscan_next(&scan, &none, &name) > 0)
+	{
+		struct slice inside = jsonscan_inside(name);
+		char	   *key = memory_copy_string(inside.at, inside.len);
+
+		buffer_put_slice(out, name);
+		if (jsonscan_find(claims, key, &value) > 0)
+			buffer_put_slice(out, value);
+		buffer_puts(out, ";");
+		memory_free(key);
+	}
+}
+
+/* Mode evaluate: necessary conditions, and what tells its groups apart. */
+static bool
+read_evaluate(const struct entity_access *entity, struct slice json, struct slice claims,
+			  struct policy *policy)
+{
+	struct slice any;
+	struct buffer print;
+
+	buffer_init(&print);
+	if (jsonscan_find(json, "filter", &any) > 0 && jsonscan_kind(any) == JSON_KIND_ARRAY
+		&& !read_filters(entity, any, policy))
+		return false;
+	buffer_puts(&print, "?");
+	print_claims(json, claims, &print);
+	if (policy->text != NULL)
+		buffer_puts(&print, policy->text);
+	memory_free(policy->text);
+	policy->text = buffer_take(&print);
+	return true;
+}
+
+/* The tables whose changes may change what the policy shows. */
+static void
+read_reads(struct slice reads, struct policy *policy)
+{
+	struct jsonscan scan;
+	struct jsonscan pair;
+	struct slice none;
+	struct slice element;
+	struct slice name;
+
+	if (jsonscan_kind(reads) != JSON_KIND_ARRAY || jsonscan_open(&scan, reads, '[') < 0)
+		return;
+	while (jsonscan_next(&scan, &none, &element) > 0)
+	{
+		if (jsonscan_open(&pair, element, '[') < 0)
+			continue;
+		while (jsonscan_next(&pair, &none, &name) > 0)
+		{
+			struct slice inside = jsonscan_inside(name);
+
+			policy->reads = memory_resize(policy->reads, sizeof(char *) * (policy->nreads + 1));
+			policy->reads[policy->nreads++] = memory_copy_string(inside.at, inside.len);
+		}
+	}
+	policy->nreads &= ~1u;
+}
+
 struct policy *
-policy_parse(const struct entity_access *entity, struct slice json)
+policy_parse(const struct entity_access *entity, struct slice json, struct slice claims,
+			 struct slice reads)
 {
 	struct policy *policy = memory_alloc_zeroed(sizeof(*policy));
 	struct slice mode;
@@ -184,7 +261,10 @@ policy_parse(const struct entity_access *entity, struct slice json)
 		is_good = jsonscan_find(json, "any", &any) > 0 && read_filters(entity, any, policy);
 	}
 	else if (is_good && slice_equals(jsonscan_inside(mode), "evaluate"))
+	{
 		policy->mode = POLICY_EVALUATE;
+		is_good = read_evaluate(entity, json, claims, policy);
+	}
 	else
 		is_good = false;
 	if (!is_good)
@@ -192,9 +272,10 @@ policy_parse(const struct entity_access *entity, struct slice json)
 		policy_unref(policy);
 		return NULL;
 	}
+	read_reads(reads, policy);
 	if (policy->text == NULL)
 	{
-		const char *text = policy->mode == POLICY_ALL ? "all" : policy->mode == POLICY_NONE ? "none" : "?";
+		const char *text = policy->mode == POLICY_ALL ? "all" : "none";
 
 		policy->text = memory_copy_string(text, strlen(text));
 	}
@@ -216,6 +297,9 @@ policy_unref(struct policy *policy)
 	for (unsigned i = 0; i < policy->nfilters; i++)
 		filter_release(&policy->filters[i]);
 	memory_free(policy->filters);
+	for (unsigned i = 0; i < policy->nreads; i++)
+		memory_free(policy->reads[i]);
+	memory_free(policy->reads);
 	memory_free(policy->text);
 	memory_free(policy->feature);
 	memory_free(policy->entity);

@@ -28,15 +28,21 @@ struct policy
 {
 	unsigned	refs;
 	enum policy_mode mode;
-	unsigned	nfilters;
+	unsigned	nfilters;		/* of mode evaluate: necessary conditions; 0: none known */
 	struct filter *filters;
-	char	   *text;			/* equal if and only if the policies are */
+	char	   *text;			/* equal if and only if the policies are, and the claims that they read */
+	unsigned	nreads;			/* registered tables that the policies read: feature, entity, … */
+	char	  **reads;
 	char	   *feature;
 	char	   *entity;
 };
 
-/* Reads what realtime.access_policy() says; NULL when it cannot be understood. */
-struct policy *policy_parse(const struct entity_access *entity, struct slice json);
+/*
+ * Reads what realtime.access_policy() says of these claims; NULL when it cannot be understood. reads is a
+ * list of [feature, entity], or empty.
+ */
+struct policy *policy_parse(const struct entity_access *entity, struct slice json,
+							struct slice claims, struct slice reads);
 struct policy *policy_ref(struct policy *policy);
 void		policy_unref(struct policy *policy);
 

@@ -123,17 +123,19 @@ static void
 policies_arrived(void *arg, enum policies_outcome outcome, struct policy *const *policies, unsigned n)
 {
 	struct recheck *recheck = arg;
-	bool		is_single = recheck->subscription->view->entity_name != NULL
-		&& recheck->subscription->view->feature != NULL;
+	struct worker *worker = recheck->worker;
+	bool		needs_evaluation = false;
 
+	for (unsigned i = 0; i < n; i++)
+		needs_evaluation |= policies[i]->mode == POLICY_EVALUATE;
 	recheck->question = NULL;
 	if (outcome == POLICIES_UNAVAILABLE)
 		end(recheck, CODE_UNAVAILABLE, "the database cannot be asked now");
 	else if (outcome == POLICIES_FAILED)
 		end(recheck, CODE_INTERNAL, "row-level security of the table could not be worked out");
-	else if (is_single && n == 1 && policies[0]->mode == POLICY_EVALUATE)
-		end(recheck, CODE_FORBIDDEN,
-			"a policy of the table must be evaluated for each row: not supported yet");
+	else if (needs_evaluation && worker->evaluator == NULL)
+		end(recheck, CODE_UNAVAILABLE,
+			"a policy of the table must be evaluated for each row now: subscribe anew");
 	else
 		finish(recheck, move(recheck->subscription, policies, n));
 }

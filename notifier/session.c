@@ -157,6 +157,9 @@ count_sessions_of(const struct worker *worker, const char *user)
 	for (const struct session *s = worker->sessions; s != NULL; s = s->next)
 		if (s->identity != NULL && s->identity->user != NULL && strcmp(s->identity->user, user) == 0)
 			n++;
+	for (const struct session *s = worker->companion->sessions; s != NULL; s = s->next)
+		if (s->identity != NULL && s->identity->user != NULL && strcmp(s->identity->user, user) == 0)
+			n++;
 	return n;
 }
 
@@ -167,6 +170,19 @@ is_over_user_limit(const struct worker *worker, const struct identity *identity)
 	unsigned	max = worker->options->max_connections_per_user;
 
 	return max > 0 && identity->user != NULL && count_sessions_of(worker, identity->user) >= max;
+}
+
+/* Puts a session into a worker's list. */
+static void
+link_session(struct worker *worker, struct session *session)
+{
+	session->worker = worker;
+	session->previous = NULL;
+	session->next = worker->sessions;
+	if (session->next != NULL)
+		session->next->previous = session;
+	worker->sessions = session;
+	session->progress_tick = session->told_tick = worker->ticks;
 }
 
 struct session *
@@ -217,12 +233,8 @@ session_open(struct worker *worker, const struct peer_info *info, unsigned *stat
 	session->transport = (unsigned char) info->transport;
 	session->address = memory_copy_string(info->address, strlen(info->address));
 	session->number = ++worker->session_number;
-	session->progress_tick = session->told_tick = worker->ticks;
 	outqueue_init(&session->queue);
-	session->next = worker->sessions;
-	if (session->next != NULL)
-		session->next->previous = session;
-	worker->sessions = session;
+	link_session(worker, session);
 	stats_add(STAT_SESSIONS, 1);
 	stats_add(STAT_SESSIONS_TOTAL, 1);
 	snprintf(id, sizeof(id), "%" PRIx64, session->number);
@@ -262,12 +274,99 @@ session_drop_subscription(struct session *session, struct subscription *subscrip
 	hub_release(session->worker->hub, view);
 }
 
+/* Takes a session out of its worker's lists. */
+static void
+unlink_session(struct session *session)
+{
+	struct worker *worker = session->worker;
+
+	for (struct session **at = &worker->syncing; *at != NULL; at = &(*at)->next_syncing)
+		if (*at == session)
+		{
+			*at = session->next_syncing;
+			break;
+		}
+	session->is_syncing = false;
+	worker->nsyncs -= session->nsyncs;
+	worker_forget(worker, session);
+	if (session->previous != NULL)
+		session->previous->next = session->next;
+	else
+		worker->sessions = session->next;
+	if (session->next != NULL)
+		session->next->previous = session->previous;
+}
+
+/* Has the companion's access know the role: changes of it are told to who knows it. */
+static void
+role_known(void *arg, struct role_access *role)
+{
+	(void) arg;
+	(void) role;
+}
+
+/* Moves one subscription's view. */
+static void
+move_subscription(struct subscription *subscription, struct worker *to, const struct batch *at)
+{
+	struct view *old = subscription->view;
+	struct view *view = hub_find(to->hub, old->key);
+	struct hub *hub = to->companion->hub;
+
+	if (view == NULL)
+	{
+		view = view_clone(old, memory_copy_string(old->key, strlen(old->key)), old->role,
+						  old->policies, old->npolicies, old->claims);
+		hub_add(to->hub, view);
+	}
+	subscriptions_remove_at(&old->subscriptions, subscription->index);
+	if (subscription->index < old->subscriptions.n)
+		old->subscriptions.at[subscription->index]->index = subscription->index;
+	subscription->view = view;
+	subscription->index = view->subscriptions.n;
+	subscriptions_add(&view->subscriptions, subscription);
+	hub_release(hub, old);
+	catchup_join(to, subscription, at);
+}
+
+bool
+session_move(struct session *session)
+{
+	struct worker *from = session->worker;
+	struct worker *to = from->companion;
+
+	if (from->is_inside || to->is_inside || to->last == NULL || session->ncatchups > 0
+		|| session->ngaps > 0)
+		return false;
+	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
+		if (s->recheck != NULL)
+			return false;
+	unlink_session(session);
+	link_session(to, session);
+	session->last_group = 0;
+	to->nsyncs += session->nsyncs;
+	if (session->nsyncs > 0)
+	{
+		session->is_syncing = true;
+		session->next_syncing = to->syncing;
+		to->syncing = session;
+		if (!loop_timer_is_active(to->sync_timer))
+			loop_timer_start(to->sync_timer, 50);
+	}
+	for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
+		move_subscription(s, to, from->last);
+	access_request(to->access, session->role->role, false, role_known, session);
+	worker_touch(to, session);
+	return true;
+}
+
 void
 session_closed(struct session *session)
 {
 	struct worker *worker = session->worker;
 
 	access_cancel(worker->access, session);
+	access_cancel(worker->companion->access, session);
 	subscribing_cancel(session);
 	while (session->subscriptions != NULL)
 		session_drop_subscription(session, session->subscriptions);
@@ -285,23 +384,10 @@ session_closed(struct session *session)
 		memory_free(session->syncs->ref);
 		memory_free(session->syncs);
 		session->syncs = next;
-		worker->nsyncs--;
 	}
-	for (struct session **at = &worker->syncing; *at != NULL; at = &(*at)->next_syncing)
-		if (*at == session)
-		{
-			*at = session->next_syncing;
-			break;
-		}
 	stats_add(STAT_QUEUE_BYTES, -(int64_t) session->queue.bytes);
 	outqueue_release(&session->queue);
-	worker_forget(worker, session);
-	if (session->previous != NULL)
-		session->previous->next = session->next;
-	else
-		worker->sessions = session->next;
-	if (session->next != NULL)
-		session->next->previous = session->previous;
+	unlink_session(session);
 	identity_unref(session->identity);
 	identity_unref(session->candidate);
 	role_access_unref(session->role);
@@ -659,6 +745,7 @@ session_tick(struct session *session, int64_t now_s)
 	struct worker *worker = session->worker;
 
 	check_expiry(session, now_s);
+	subscribing_read_ended(session);
 	if (outqueue_is_empty(&session->queue))
 		session->progress_tick = worker->ticks;
 	else if (!session->is_closing

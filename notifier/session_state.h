@@ -96,6 +96,12 @@ void		session_deliver(void *worker, struct subscription *subscription,
 /* Queues the current position if nothing withholds it, and the syncs that it settles. */
 void		session_push_position(struct session *session);
 
+/*
+ * Moves a session to the worker's companion, where policies are evaluated. Its live subscriptions go on there
+ * without loss or double. False: not now, something is under way; try again when the read has ended.
+ */
+bool		session_move(struct session *session);
+
 /* Ends a subscription: takes it out of everything and frees it. */
 void		session_drop_subscription(struct session *session, struct subscription *subscription);
 

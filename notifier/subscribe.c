@@ -42,6 +42,7 @@ struct subscribing
 	enum db_outcome outcome;
 	char		sqlstate[6];
 	bool		is_fresh;		/* access was asked for anew */
+	bool		needs_evaluation;	/* a policy must be evaluated: the session moves */
 	bool		is_ready;		/* waits for the read to end */
 };
 
@@ -91,6 +92,7 @@ subscribing_cancel(struct session *session)
 		return;
 	session->subscribing = NULL;
 	access_cancel(session->worker->access, request);
+	access_cancel(session->worker->companion->access, request);
 	if (request->nconversions > 0 && !request->is_ready)
 		request->session = NULL;	/* the pool still has it */
 	else
@@ -214,13 +216,7 @@ policies_arrived(void *arg, enum policies_outcome outcome, struct policy *const 
 	for (unsigned i = 0; i < n; i++)
 	{
 		request->policies[request->npolicies++] = policy_ref(policies[i]);
-		if (policies[i]->mode == POLICY_EVALUATE && request->message.entity != NULL
-			&& request->message.feature != NULL)
-		{
-			request_fail(request, CODE_FORBIDDEN,
-						 "a policy of the table must be evaluated for each row: not supported yet");
-			return;
-		}
+		request->needs_evaluation |= policies[i]->mode == POLICY_EVALUATE;
 	}
 	ready(request);
 }
@@ -247,17 +243,26 @@ static void
 ready(struct subscribing *request)
 {
 	request->is_ready = true;
-	if (!request->worker->is_inside)
-		settle(request);
-	else
-		worker_touch(request->worker, request->session);
+	subscribing_read_ended(request->session);
 }
 
 void
 subscribing_read_ended(struct session *session)
 {
-	if (session->subscribing != NULL && session->subscribing->is_ready)
-		settle(session->subscribing);
+	struct subscribing *request = session->subscribing;
+
+	if (request == NULL || !request->is_ready)
+		return;
+	if (request->needs_evaluation && session->worker->evaluator == NULL)
+		(void) session_move(session);
+	if (session->worker->is_inside
+		|| (request->needs_evaluation && session->worker->evaluator == NULL))
+	{
+		worker_touch(session->worker, session);	/* looked at when the read has ended */
+		return;
+	}
+	request->worker = session->worker;
+	settle(request);
 }
 
 /* In the worker's thread: PostgreSQL has converted the constants, or has not. */

@@ -186,11 +186,41 @@ work_out_policy(struct view *view)
 	const struct entity_access *entity = view->entity;
 
 	view->policy = NULL;
+	view->group = NULL;
 	for (unsigned i = 0; entity != NULL && i < view->npolicies; i++)
 		if (strcmp(view->policies[i]->feature, entity->feature) == 0
 			&& strcmp(view->policies[i]->entity, entity->entity) == 0
 			&& view->policies[i]->mode != POLICY_ALL)
+		{
 			view->policy = view->policies[i];
+			view->group = view->groups ? view->groups[i] : NULL;
+		}
+}
+
+bool
+view_needs_evaluation(const struct view *view)
+{
+	for (unsigned i = 0; i < view->npolicies; i++)
+		if (view->policies[i]->mode == POLICY_EVALUATE)
+			return true;
+	return false;
+}
+
+void
+view_join_groups(struct view *view, struct eval_registry *registry)
+{
+	view->groups = memory_alloc_zeroed(sizeof(struct eval_group *) * view->npolicies);
+	for (unsigned i = 0; i < view->npolicies; i++)
+	{
+		struct policy *policy = view->policies[i];
+		struct slice feature = {policy->feature, strlen(policy->feature)};
+		struct slice name = {policy->entity, strlen(policy->entity)};
+		const struct entity_access *entity = role_access_find(view->role, feature, name);
+
+		if (policy->mode == POLICY_EVALUATE && entity != NULL)
+			view->groups[i] = eval_group_join(registry, entity, view->role->role, view->claims, policy);
+	}
+	work_out_policy(view);
 }
 
 bool
@@ -199,7 +229,7 @@ view_has_policy_for(const struct view *view, const struct entity_access *entity)
 	for (unsigned i = 0; i < view->npolicies; i++)
 		if (strcmp(view->policies[i]->feature, entity->feature) == 0
 			&& strcmp(view->policies[i]->entity, entity->entity) == 0)
-			return view->policies[i]->mode != POLICY_EVALUATE;
+			return true;
 	return false;
 }
 
@@ -292,7 +322,12 @@ view_free(struct view *view)
 {
 	filter_release(&view->filter);
 	for (unsigned i = 0; i < view->npolicies; i++)
+	{
+		if (view->groups != NULL)
+			eval_group_leave(view->groups[i]);
 		policy_unref(view->policies[i]);
+	}
+	memory_free(view->groups);
 	memory_free(view->policies);
 	memory_free(view->claims);
 	memory_free(view->indexed);
@@ -444,7 +479,8 @@ view_wants_replaced(const struct view *view, struct slice summary)
 
 /* Whether an image is in the view: its filter is true, and the policy shows it. */
 static enum filter_result
-match_image(const struct view *view, const struct row *row, struct buffer *scratch)
+match_image(const struct view *view, const struct row *row, unsigned ordinal, bool is_old,
+			struct buffer *scratch)
 {
 	enum filter_result result;
 	enum filter_result visible;
@@ -454,13 +490,17 @@ match_image(const struct view *view, const struct row *row, struct buffer *scrat
 	result = filter_match(&view->filter, row, scratch);
 	if (result == FILTER_NO || view->policy == NULL)
 		return result;
-	visible = policy_match(view->policy, row, scratch);
+	if (view->policy->mode == POLICY_EVALUATE)
+		visible = view->group ? eval_group_match(view->group, ordinal, is_old) : FILTER_NO;
+	else
+		visible = policy_match(view->policy, row, scratch);
 	return visible == FILTER_YES ? result : visible;
 }
 
 enum edge
 view_edge(const struct view *view, const struct event *event, bool is_derived,
-		  const struct row *new_row, const struct row *old_row, struct buffer *scratch)
+		  const struct row *new_row, const struct row *old_row, unsigned ordinal,
+		  struct buffer *scratch)
 {
 	enum filter_result is_in = FILTER_YES;
 	enum filter_result was_in = FILTER_YES;
@@ -468,8 +508,8 @@ view_edge(const struct view *view, const struct event *event, bool is_derived,
 	if (view_has_conditions(view) && event->kind != EVENT_TRUNCATED
 		&& event->kind != EVENT_BULK_SUMMARY)
 	{
-		is_in = match_image(view, new_row, scratch);
-		was_in = match_image(view, old_row, scratch);
+		is_in = match_image(view, new_row, ordinal, false, scratch);
+		was_in = match_image(view, old_row, ordinal, true, scratch);
 	}
 	switch (event->kind)
 	{

@@ -17,6 +17,7 @@
 
 #include "access.h"
 #include "buffer.h"
+#include "evalgroup.h"
 #include "event.h"
 #include "filter.h"
 #include "policy.h"
@@ -58,7 +59,9 @@ struct view
 	struct filter filter;
 	unsigned	npolicies;		/* of the entities under row-level security; sorted as role's entities */
 	struct policy **policies;
+	struct eval_group **groups;	/* of policies of mode evaluate, NULL for the others; NULL: none at all */
 	const struct policy *policy;	/* of entity; NULL: every row may be seen */
+	const struct eval_group *group;	/* of that policy */
 	char	   *claims;			/* of whoever made the view: equal policies show equal rows */
 	unsigned	ncolumns;		/* columns asked for; 0: all that may be read */
 	char	  **columns;		/* sorted */
@@ -119,8 +122,14 @@ void		view_set_access(struct view *view, struct role_access *role,
 /* For a view with wildcards: the entity that the next events are of, NULL for none; sets its columns. */
 void		view_set_scope(struct view *view, const struct entity_access *entity);
 
-/* Whether the view knows how row-level security on an entity applies to it, without asking for each image. */
+/* Whether the view knows how row-level security on an entity applies to it. */
 bool		view_has_policy_for(const struct view *view, const struct entity_access *entity);
+
+/* Whether a policy of the view must be evaluated by PostgreSQL. */
+bool		view_needs_evaluation(const struct view *view);
+
+/* Joins the groups of such policies; once, before the view gets events. */
+void		view_join_groups(struct view *view, struct eval_registry *registry);
 
 /* Whether rows are looked at before they are shown. */
 static inline bool
@@ -141,10 +150,11 @@ bool		view_shows(const struct view *view, struct slice column);
 
 /*
  * What an event is to a view. new_row is the new image's columns (for derived events: of the row change
- * before them; for custom events: their data), old_row the old image's; NULL when there is none.
+ * before them; for custom events: their data), old_row the old image's; NULL when there is none. ordinal
+ * numbers the event that has the images, for their verdicts.
  */
 enum edge	view_edge(const struct view *view, const struct event *event, bool is_derived,
-					  const struct row *new_row, const struct row *old_row,
+					  const struct row *new_row, const struct row *old_row, unsigned ordinal,
 					  struct buffer *scratch);
 
 /* Appends an event as the view sees it. has_row: its data is a row (a row change or derived from one). */

@@ -97,8 +97,8 @@ trim_cache(struct worker *worker)
 static void
 add_to_cache(struct worker *worker, struct batch *batch)
 {
-	if (worker->cache_base == NULL)
-		return;					/* filled from the first complete read on */
+	if (worker->cache_base == NULL || worker->evaluator != NULL)
+		return;					/* filled from the first complete read on; the companion's serves both */
 	if (batch->nchunks == 0 && worker->cache_count == 0)
 	{
 		batch_unref(worker->cache_base);
@@ -214,6 +214,13 @@ start_anew(struct worker *worker, struct batch *batch)
 			session_push_position(session);
 	}
 	end_read(worker);
+}
+
+void
+worker_take(struct worker *worker, struct batch *batch)
+{
+	worker_batch(worker, batch);
+	evaluator_batch(worker->companion->evaluator, batch);
 }
 
 void
@@ -409,8 +416,9 @@ worker_is_admin(struct worker *worker, const char *token, size_t len)
 	return is_admin;
 }
 
-struct worker *
-worker_new(struct loop *loop, const struct options *options, const struct shared *shared)
+/* A worker without connections. */
+static struct worker *
+new_half(struct loop *loop, const struct options *options, const struct shared *shared)
 {
 	struct worker *worker = memory_alloc_zeroed(sizeof(*worker));
 
@@ -427,6 +435,19 @@ worker_new(struct loop *loop, const struct options *options, const struct shared
 	worker->flush = loop_timer_new(loop, flush_soon, worker);
 	worker->sync_timer = loop_timer_new(loop, poke_for_syncs, worker);
 	loop_timer_start(worker->tick, TICK_MS);
+	return worker;
+}
+
+struct worker *
+worker_new(struct loop *loop, const struct options *options, const struct shared *shared)
+{
+	struct worker *worker = new_half(loop, options, shared);
+
+	worker->companion = new_half(loop, options, shared);
+	worker->companion->companion = worker;
+	worker->companion->evaluator = evaluator_new(worker->companion);
+	hub_set_registry(worker->companion->hub, evaluator_registry(worker->companion->evaluator));
+	worker->companion->group = 1u << 31;	/* groups of a session that moves are not mixed up */
 	worker->server = server_new(loop, worker, options);
 	if (worker->server == NULL)
 	{
@@ -440,6 +461,7 @@ void
 worker_reload(struct worker *worker, const struct options *options)
 {
 	worker->options = options;
+	worker->companion->options = options;
 	server_reload(worker->server, options);
 	trim_cache(worker);
 }
@@ -448,7 +470,10 @@ void
 worker_free(struct worker *worker)
 {
 	if (worker->server != NULL)
-		server_free(worker->server);
+		server_free(worker->server);	/* closes all sessions, the companion's, too */
+	if (worker->evaluator == NULL && worker->companion != NULL)
+		worker_free(worker->companion);
+	evaluator_free(worker->evaluator);
 	hub_stream_free(worker->live);
 	catchups_free(worker->catchups);
 	access_free(worker->access);

@@ -25,6 +25,7 @@
 #include "batch.h"
 #include "catchup.h"
 #include "db.h"
+#include "evaluator.h"
 #include "hub.h"
 #include "loop.h"
 #include "options.h"
@@ -48,7 +49,13 @@ struct worker
 	struct loop *loop;
 	const struct options *options;
 	const struct shared *shared;
-	struct server *server;
+	struct server *server;		/* NULL: the companion's */
+	/*
+	 * Sessions that have a view whose policy PostgreSQL must evaluate live in a second worker of the same
+	 * thread, whose batches come through an evaluator, later.
+	 */
+	struct worker *companion;	/* of a worker with connections: that one; of that one: the other */
+	struct evaluator *evaluator;	/* of the second one; else NULL */
 	struct hub *hub;
 	struct hub_stream *live;
 	struct access *access;
@@ -87,6 +94,9 @@ struct worker
 
 struct worker *worker_new(struct loop *loop, const struct options *options,
 						  const struct shared *shared);
+
+/* Hands a batch to the worker and to its companion. */
+void		worker_take(struct worker *worker, struct batch *batch);
 void		worker_free(struct worker *worker);
 
 /* A batch from the source, borrowed; in the worker's thread. */
