@@ -96,8 +96,8 @@ export class Transaction
 				return before && { action: 'deleted', id, data: before, before };
 			if (!before)
 				return { action: 'created', id, data: after };
-			const old = Object.fromEntries(Object.entries(before).filter(([name, value]) =>
-				JSON.stringify(value) !== JSON.stringify(after[name])));
+			const old = Object.fromEntries(Object.keys(after).map((name) => [name, before[name] ?? null]).filter(([name, value]) =>
+				JSON.stringify(value) !== JSON.stringify(after[name as string] ?? null)));
 
 			return Object.keys(old).length > 0 ? { action: 'updated', id, data: after, old, before } : undefined;
 		});

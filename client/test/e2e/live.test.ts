@@ -211,6 +211,7 @@ test('a late listener and a gap: loads beside the stream fit it', async (t) =>
 	const store = await open(t, client);
 
 	await equals(store);
+	feed.length = 0;
 	await api.create({ id: ++lastId, name: 'x' });
 	await equals(store);
 	assert.deepEqual(feed, [`created ${lastId}`]);
