@@ -75,7 +75,7 @@ describe('what is wrong', () =>
 		'frames of a transaction apart': [one(10), one(11), { ...one(10), view: '2' }],
 		'what the answer covers': [one(8)],
 		'what a position covers': [position(P(12)), one(11)],
-		'what a gap covers': [{ op: 'gap', view: '1', reason: 'slow', position: P(20) }, one(19)],
+		'what a gap of history covers': [{ op: 'gap', view: '1', reason: 'history', position: P(20) }, one(19)],
 		'an unknown reason': [{ op: 'gap', view: '1', reason: 'tired', position: P(20) }],
 		'a snapshot not asked for': [{ op: 'snapshot', view: '1', part: 0, last: true, rows: [] }],
 		'no events': [commit(10, [])],
@@ -92,7 +92,8 @@ describe('what is wrong', () =>
 	for (const [name, frames] of Object.entries(wrong))
 		test(name, () => assert.throws(() => receive({}, ...frames), /^Error: protocol/));
 	test('a commit before the snapshot', () => assert.throws(() => receive({ snapshot: true }, one(11))));
-	test('a position before the snapshot', () => assert.throws(() => receive({ snapshot: true }, position(P(11)))));
+	test('a position within the snapshot', () => assert.throws(() => receive({ snapshot: true },
+		{ op: 'snapshot', view: '1', part: 0, last: false, rows: [] }, position(P(11)))));
 	test('a row twice in the snapshot', () => assert.throws(() => receive({ snapshot: true },
 		{ op: 'snapshot', view: '1', part: 0, last: true, rows: [{ id: '1', data: {} }, { id: '1', data: {} }] })));
 	test('another position than since', () => assert.throws(() => receive({ since: 'e/5:5:' },

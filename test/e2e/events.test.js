@@ -153,7 +153,7 @@ test('bad requests: 400, 405, 413', async () =>
 
 	for (const body of ['', 'x', '[]', '{"subscribe":5}', '{"subscribe":[5]}', '{}'])
 		assert.deepEqual(code(await post(body)), [400, 'bad_request'], body);
-	for (const query of ['subscribe=x', 'subscribe=[1]', ''])
+	for (const query of ['subscribe=x', 'subscribe=[1]'])
 		assert.deepEqual(code(await request(`${url}?${query}`)), [400, 'bad_request'], query);
 	assert.deepEqual(code(await post(JSON.stringify({ subscribe: [item], pad: 'x'.repeat(200000) }))),
 		[413, 'too_large']);

@@ -23,7 +23,7 @@ mkdirSync(site);
 writeFileSync(path.join(site, 'index.html'), '<!doctype html><title>list</title>');
 writeFileSync(path.join(site, 'a b.js'), 'export default 1;\n');
 writeFileSync(path.join(stage.directory, 'outside.txt'), 'not for you');
-stage.notifier = await stage.start({ database: viaProxy, flags: { static: site,
+stage.notifier = await stage.start({ database: viaProxy, flags: { static: site, workers: 1,
 	'max-connections': 30, 'max-connections-per-user': 3, 'max-messages-per-minute': 60,
 	'max-message': '4kB', 'handshake-timeout': 2, 'allowed-origins': 'https://shop.example' } });
 const { notifier } = stage;

@@ -45,7 +45,7 @@ const stats = async (...names) =>
 test('updates of a row are merged, in whole transactions, and the reader is right again', async (t) =>
 {
 	const peer = await stage.peer();
-	const view = await peer.subscribe({ ...blob, snapshot: true });
+	const view = await peer.subscribe({ ...blob, snapshot: true, action: ['created', 'updated', 'deleted'] });
 	const replica = follow(peer, view);
 	const healthy = await stage.peer();
 	const other = await healthy.subscribe({ ...blob, keep: false });

@@ -94,6 +94,7 @@ test('each of its sessions is terminated by an administrator', async () =>
 {
 	const peer = await stage.peer();
 	const view = await peer.subscribe(item);
+	await stage.database.untilArmed(1);
 	const n = await stage.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'live'
 		AND datname = current_database()`);
 	assert.ok(n.length >= 2);

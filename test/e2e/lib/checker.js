@@ -147,6 +147,9 @@ export class Checker
 				if (!CODES.has(frame.code))
 					fail('unknown code');
 				this.requests.delete(frame.ref);
+				// One that answers nothing and names a view ends it.
+				if (frame.ref === undefined && frame.view !== undefined && !this.views.delete(frame.view))
+					fail('an error ends an unknown view');
 				break;
 			default:
 		}

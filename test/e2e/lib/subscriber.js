@@ -156,6 +156,7 @@ export class Subscriber
 				part.forget();
 			part.ref = request.ref;
 			part.isWaiting = true;		// for a position frame
+			part.isWhole = Boolean(token);	// else once the snapshot is complete
 			await peer.ask(request);
 		}
 		await peer.gone(24 * 3600);
@@ -181,11 +182,13 @@ export class Subscriber
 					this.snapshots++;
 				}
 				[...part.replicas.values()][0].load(frame.rows);
+				part.isWhole = frame.last;
 				break;
 			case 'commit': this.commit(part, frame); break;
 			case 'gap':
 				this.gaps[frame.reason] = (this.gaps[frame.reason] ?? 0) + 1;
 				part.forget();
+				part.isWhole = false;
 				// A snapshot follows by itself if it was asked for with since; else begin anew.
 				if (!(view.request.since && view.request.snapshot && !view.isLive))
 					queueMicrotask(() => peer.socket.terminate());
@@ -218,6 +221,8 @@ export class Subscriber
 		{
 			if (![...this.byView.values()].includes(part))
 				continue;			// not subscribed yet in this session
+			if (!part.isWhole)
+				continue;			// the snapshot has not come: the position is the other views'
 			for (const { events, merged } of part.held)
 				part.apply(events, merged === true);
 			part.held = [];

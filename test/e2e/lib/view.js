@@ -82,7 +82,9 @@ export class View
 		if (this.open)
 			fail('a gap between the parts of a transaction');
 		const position = parsePosition(frame.position);
-		if (position.epoch !== this.base.epoch || isWithin(this.base, position))
+		// Within a batch, commits behind the gap may be covered by its position. Where history is lost
+		// the view begins anew: nothing of before may come.
+		if (position.epoch !== this.base.epoch || ['epoch', 'history'].includes(frame.reason))
 		{
 			this.base = position;
 			this.seen.clear();
@@ -168,8 +170,10 @@ export class View
 
 	position(position, fail)
 	{
-		if (!this.isSnapshotDone || this.isOpenSnapshot)
+		if (this.isOpenSnapshot)
 			fail(`a position before the snapshot of view ${this.id} is complete`);
+		if (!this.isSnapshotDone)
+			return;					// it has not begun: the position is the other views'
 		if (this.open)
 			fail(`a position before transaction ${this.open.tx} of view ${this.id} is complete`);
 		// A gap or an answer may have told a later one already.
