@@ -67,7 +67,8 @@ struct db
 	struct db_job *inbox;
 	struct db_job **inbox_end;
 	bool		is_posted;		/* under the lock: take_inbox() will come */
-	bool		is_freed;		/* in the loop's thread */
+	bool		is_closed;		/* in the loop's thread */
+	bool		is_freed;
 	atomic_uint nup;
 };
 
@@ -315,7 +316,7 @@ take_inbox(void *arg)
 		struct db_job *next = job->next;
 
 		job->next = NULL;
-		if (db->is_freed || job->is_cancelled)
+		if (db->is_closed || job->is_cancelled)
 			finish(job, DB_CANCELLED);
 		else if (db->nqueue >= db->config.queue_max)
 			finish(job, DB_UNAVAILABLE);
@@ -331,7 +332,7 @@ take_inbox(void *arg)
 	}
 	if (db->is_freed)
 		release(db);
-	else
+	else if (!db->is_closed)
 		set_timer(db);
 }
 
@@ -364,13 +365,11 @@ db_new(struct loop *loop, const struct db_config *config)
 }
 
 void
-db_free(struct db *db)
+db_close(struct db *db)
 {
-	bool		is_posted;
-
-	if (db == NULL)
+	if (db->is_closed)
 		return;
-	db->is_freed = true;
+	db->is_closed = true;
 	loop_timer_free(db->timer);
 	for (unsigned i = 0; i < db->nconns; i++)
 	{
@@ -386,6 +385,17 @@ db_free(struct db *db)
 	}
 	while (db->queue != NULL)
 		finish(unqueue(db, &db->queue), DB_CANCELLED);
+}
+
+void
+db_free(struct db *db)
+{
+	bool		is_posted;
+
+	if (db == NULL)
+		return;
+	db_close(db);
+	db->is_freed = true;
 	pthread_mutex_lock(&db->lock);
 	is_posted = db->is_posted;
 	pthread_mutex_unlock(&db->lock);

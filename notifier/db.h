@@ -72,6 +72,9 @@ struct db  *db_new(struct loop *loop, const struct db_config *config);
 /* Ends all jobs as cancelled and closes the connections; in the loop's thread, not in a callback. */
 void		db_free(struct db *db);
 
+/* The first half of it: all jobs end, those to come, too. Whoever still submits can be let run out. */
+void		db_close(struct db *db);
+
 /* Queues a job. Thread-safe. The statements are copied. */
 struct db_job *db_submit(struct db *db, const struct db_statement *statements, unsigned n,
 						 db_row_fn on_row, db_done_fn on_done, void *arg);

@@ -92,6 +92,19 @@ run_posts(uv_async_t *wake)
 		uv_stop(&loop->uv);
 }
 
+bool
+loop_drain(struct loop *loop)
+{
+	bool		is_any;
+
+	pthread_mutex_lock(&loop->lock);
+	is_any = loop->first != NULL;
+	pthread_mutex_unlock(&loop->lock);
+	if (is_any)
+		run_posts(&loop->wake);
+	return is_any;
+}
+
 struct loop *
 loop_new(void)
 {

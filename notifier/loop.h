@@ -37,6 +37,9 @@ void		loop_stop(struct loop *loop);
 /* Does what is due in a loop that does not run: for libraries that let go of their handles in its turns. */
 void		loop_turn(struct loop *loop);
 
+/* Runs what is posted to a loop that does not run; whether there was anything. */
+bool		loop_drain(struct loop *loop);
+
 /* Runs fn(arg) in the loop's thread, soon. Thread-safe. */
 void		loop_post(struct loop *loop, loop_fn fn, void *arg);
 

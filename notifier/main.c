@@ -451,24 +451,42 @@ start_source(void *arg)
 	program->shared.source_class->start(program->shared.source);
 }
 
+/* Runs what the threads had posted to each other when they stopped. */
+static void
+drain_posts(struct program *program)
+{
+	bool		is_any = true;
+
+	while (is_any)
+	{
+		is_any = program->db_thread.loop != NULL && loop_drain(program->db_thread.loop);
+		for (unsigned i = 0; i < program->nworkers; i++)
+			if (program->workers[i].thread.loop != NULL)
+				is_any |= loop_drain(program->workers[i].thread.loop);
+	}
+}
+
 /* Ends everything in the order in which nobody is missed: source, workers, pool. */
 static void
 tear_down(struct program *program)
 {
 	stop_thread(&program->source_thread);
-	if (program->shared.source != NULL)
-		program->shared.source_class->destroy(program->shared.source);
 	stop_thread(&program->db_thread);
 	for (unsigned i = 0; i < program->nworkers; i++)
 		stop_thread(&program->workers[i].thread);
 	if (program->shared.db != NULL)
-		db_free(program->shared.db);
+		db_close(program->shared.db);
+	drain_posts(program);
+	if (program->shared.source != NULL)
+		program->shared.source_class->destroy(program->shared.source);
 	for (unsigned i = 0; i < program->nworkers; i++)
 		if (program->workers[i].worker != NULL)
 			worker_free(program->workers[i].worker);
 	for (unsigned i = 0; i < program->nworkers; i++)
 		if (program->workers[i].thread.loop != NULL)
 			loop_free(program->workers[i].thread.loop);
+	if (program->shared.db != NULL)
+		db_free(program->shared.db);
 	if (program->source_thread.loop != NULL)
 		loop_free(program->source_thread.loop);
 	if (program->db_thread.loop != NULL)
