@@ -135,6 +135,7 @@ get_view(struct subscribing *request, const struct entity_access *entity)
 		return view;
 	}
 	wanted.filter = request->filter;
+	memset(&request->filter, 0, sizeof(request->filter));	/* the view has it */
 	view = view_new(&wanted, key, id_len, worker->shared->id_key);
 	hub_add(worker->hub, view);
 	return view;
