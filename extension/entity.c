@@ -25,6 +25,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_clause.h"
 #include "parser/parse_collate.h"
@@ -33,6 +34,7 @@
 #include "parser/parser.h"
 #include "rewrite/prs2lock.h"
 #include "rewrite/rewriteManip.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -349,6 +351,62 @@ is_public(Relation root)
 										 CStringGetTextDatum("USAGE")));
 }
 
+/* Where the search for the columns that a policy reads stands. */
+typedef struct PolicySearch
+{
+	RealtimeEntity *entity;
+	int			level;			/* queries deep */
+} PolicySearch;
+
+/* Walker: marks the columns of the policy's own table as needed, also in its subqueries. */
+static bool
+mark_policy_columns(Node *node, PolicySearch *search)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		const Var  *var = (const Var *) node;
+
+		for (int i = 0; i < search->entity->ncolumns; i++)
+			if (var->varlevelsup == search->level && var->varno == 1
+				&& (var->varattno == search->entity->columns[i].attnum
+					|| var->varattno == InvalidAttrNumber))	/* the whole row */
+				search->entity->columns[i].is_needed = true;
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		bool		result;
+
+		search->level++;
+		result = query_tree_walker((Query *) node, mark_policy_columns, search, 0);
+		search->level--;
+		return result;
+	}
+	return expression_tree_walker(node, mark_policy_columns, search);
+}
+
+/*
+ * Marks the columns that row-level security reads: without their values nobody could say who may see
+ * an image. A changed policy invalidates the relation, and with it the definition.
+ */
+static void
+need_policy_columns(RealtimeEntity *entity, Relation root)
+{
+	PolicySearch search = {entity, 0};
+	ListCell   *cell;
+
+	if (!root->rd_rel->relrowsecurity || root->rd_rsdesc == NULL)
+		return;
+	foreach(cell, root->rd_rsdesc->policies)
+	{
+		const RowSecurityPolicy *policy = lfirst(cell);
+
+		(void) mark_policy_columns((Node *) policy->qual, &search);
+	}
+}
+
 /* Builds the definition of a registered relation in the current context. */
 static RealtimeEntity *
 build_entity(Relation root, const RealtimeRegistration *registration)
@@ -386,6 +444,7 @@ build_entity(Relation root, const RealtimeRegistration *registration)
 	entity->status = text ? column_index(entity, text) : -1;
 	if (entity->status >= 0)
 		entity->columns[entity->status].is_needed = true;
+	need_policy_columns(entity, root);
 	build_derived(entity, settings);
 	entity->needs_snapshot |= entity->has_conditions;
 	return entity;

@@ -48,7 +48,7 @@ typedef struct RealtimeColumn
 	AttrNumber	attnum;			/* in the root */
 	int16		typlen;
 	bool		typbyval;
-	bool		is_needed;		/* key and status: written though unchanged and out of line */
+	bool		is_needed;		/* key, status, policies: written though unchanged and out of line */
 	RealtimeJsonType *json;
 } RealtimeColumn;
 

@@ -108,5 +108,20 @@ UPDATE toast_part SET v = 2 WHERE id = 1;
 UPDATE toast_part SET id = 11 WHERE id = 1;
 UPDATE toast_part SET v = 3 WHERE id = 11;
 SELECT action, id, data -> 'v' AS v, length(data ->> 'big') AS big, old, meta FROM pg_temp.events();
+-- what row-level security reads is not left out, however deep the policy reads it
+CREATE TABLE toast_policy (id int PRIMARY KEY, v int, plain text, member text, nested text);
+ALTER TABLE toast_policy ALTER plain SET STORAGE EXTERNAL, ALTER member SET STORAGE EXTERNAL, ALTER nested SET STORAGE EXTERNAL;
+SELECT realtime.enable('toast_policy', 'toast', 'policy');
+CREATE POLICY reads ON toast_policy USING (starts_with(member, current_user)
+	OR EXISTS (SELECT FROM pg_roles r WHERE r.rolname = left(toast_policy.nested, 3)));
+INSERT INTO toast_policy VALUES (1, 1, repeat('p', 10000), repeat('m', 10000), repeat('n', 10000));
+UPDATE toast_policy SET v = 2;
+ALTER TABLE toast_policy ENABLE ROW LEVEL SECURITY;
+UPDATE toast_policy SET v = 3;
+DROP POLICY reads ON toast_policy;
+UPDATE toast_policy SET v = 4;
+SELECT data -> 'v' AS v, length(data ->> 'plain') AS plain, length(data ->> 'member') AS member,
+	length(data ->> 'nested') AS nested
+FROM pg_temp.events() WHERE action = 'updated';
 DROP FUNCTION toast_events;
-DROP TABLE toast, toast_key, toast_part;
+DROP TABLE toast, toast_key, toast_part, toast_policy;
