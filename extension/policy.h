@@ -14,7 +14,7 @@
  *	  a filter of terms (policy_term.c), exactly or as a necessary condition.
  * 5. policy_plan.c has the executor decide on rows, which policy_image.c makes out of images.
  *
- * The SQL functions are in policy.c.
+ * The SQL functions are in policy.c and policy_visible.c.
  */
 #ifndef REALTIME_POLICY_H
 #define REALTIME_POLICY_H
@@ -31,6 +31,14 @@
 /* The settings that tell policies the claims: the whole object, and one setting for each member. */
 #define POLICY_CLAIMS_SETTING "request.jwt.claims"
 #define POLICY_CLAIM_PREFIX "request.jwt.claim."
+
+/* ---------- policy.c ---------- */
+
+/* Opens the table that a SQL function is asked about; it stays locked until the transaction ends. */
+extern Relation realtime_policy_relation(Oid relid);
+
+/* The role that a SQL function is asked about: whoever may not become it may not ask. */
+extern Oid	realtime_policy_role(const char *name);
 
 /* ---------- policy_reader.c ---------- */
 
@@ -94,6 +102,7 @@ typedef struct RealtimeTraits
 	List	   *opaque;			/* Oids of functions that cannot be looked into */
 	bool		is_all_claims;	/* which claims cannot be told */
 	bool		is_all_settings;	/* which of them as settings cannot be told */
+	bool		is_frozen;		/* a function that depends on them is IMMUTABLE: planned, it is a constant */
 	bool		is_time;		/* depends on the time */
 	bool		is_volatile;	/* calls volatile functions */
 } RealtimeTraits;
@@ -105,7 +114,7 @@ extern RealtimeInspector *realtime_inspector_new(void);
 /* Adds what a parse tree (expression or rewritten query) depends on. */
 extern void realtime_inspect(RealtimeInspector *inspector, Node *node, RealtimeTraits *traits);
 
-/* ---------- policy_compile.c ---------- */
+/* ---------- policy_filter.c ---------- */
 
 /* The operators of terms, as notifiers know them. */
 typedef enum RealtimeTermOp
@@ -129,15 +138,27 @@ typedef struct RealtimeFilter
 	bool		is_exact;		/* else rows that pass may be invisible; those that fail are */
 } RealtimeFilter;
 
+/* No row; every row, exactly or because nothing better can be said; the rows for which a term holds. */
+extern RealtimeFilter realtime_filter_none(void);
+extern RealtimeFilter realtime_filter_all(bool is_exact);
+extern RealtimeFilter realtime_filter_bool(bool is_all);
+extern RealtimeFilter realtime_filter_term(char *term);
+
+/* The rows of either set, of both sets. */
+extern RealtimeFilter realtime_filter_union(RealtimeFilter a, RealtimeFilter b);
+extern RealtimeFilter realtime_filter_intersection(RealtimeFilter a, RealtimeFilter b);
+
+/* Whether every row passes. */
+extern bool realtime_filter_is_all(const RealtimeFilter *filter);
+
+/* ---------- policy_compile.c ---------- */
+
 /*
  * The filter of a boolean expression over a row type's columns. The reader must be in force; may raise
  * the errors of realtime_policy_fold().
  */
 extern RealtimeFilter realtime_policy_compile(RealtimeInspector *inspector, TupleDesc desc, Node *qual,
 											  RealtimeNumeric numeric);
-
-/* Whether every row passes. */
-extern bool realtime_filter_is_all(const RealtimeFilter *filter);
 
 /* ---------- policy_compute.c ---------- */
 
@@ -211,6 +232,33 @@ typedef enum RealtimeImageState
 extern RealtimeImageState realtime_image_read(RealtimeImageReader *reader, const char *image, int len,
 											  Datum *values, bool *nulls, Bitmapset **json_nulls);
 
+/* ---------- policy_scan.c ---------- */
+
+/* Where the walk over an image's text is. */
+typedef struct RealtimeScanner
+{
+	const char *at;
+	const char *end;
+	RealtimeImageState state;	/* as found so far */
+} RealtimeScanner;
+
+/* Raises the error for text that is not what it must be. */
+extern void realtime_scan_malformed(void);
+
+/* The next character that is no space, 0 at the end; goes past the spaces. */
+extern char realtime_scan_peek(RealtimeScanner *scan);
+
+/* Goes past a character that must be there, a string (its inside is given), a value of any kind. */
+extern void realtime_scan_expect(RealtimeScanner *scan, char c);
+extern void realtime_scan_string(RealtimeScanner *scan, const char **start, int *len);
+extern void realtime_scan_skip(RealtimeScanner *scan);
+
+/* The text of a string's inside, palloc'd. */
+extern char *realtime_scan_unescape(const char *s, int len);
+
+/* Whether a value, perhaps after spaces, is null. */
+extern bool realtime_scan_is_null(const char *start, const char *end);
+
 /* ---------- policy_plan.c ---------- */
 
 /* The policies of a relation that apply to a role, planned for images. For the backend's life. */
@@ -234,7 +282,7 @@ extern const Bitmapset *realtime_policy_plan_columns(const RealtimePolicyPlan *p
  */
 extern void realtime_policy_plan_open(RealtimePolicyPlan *plan, Relation relation,
 									  Tuplestorestate *rows, int nrows);
-extern void realtime_policy_plan_execute(RealtimePolicyPlan *plan, const char *claims,
-										 bool *is_visible, int nrows);
+extern void realtime_policy_plan_execute(RealtimePolicyPlan *plan, Relation relation,
+										 const char *claims, bool *is_visible, int nrows);
 
 #endif

@@ -11,7 +11,7 @@
  *	  one of two of these or one alone (Want), so that NOT, IS NOT TRUE and COALESCE are exact.
  * 3. What terms cannot say becomes "all rows, not exact". Sets are only united and intersected, so a
  *	  set that is not exact is too large, never too small: a necessary condition.
- * 4. The number of conjunctions and terms is bounded; beyond it sets lose exactness, not truth.
+ * 4. Sets are filters: policy_filter.c.
  */
 #include "postgres.h"
 
@@ -28,8 +28,6 @@
 #include "compat.h"
 #include "policy.h"
 
-static const int MaxConjunctions = 16;
-static const int MaxTerms = 16;	/* of a conjunction */
 static const int MaxValues = 100;	/* of an "in" */
 static const int MaxSteps = 10000;
 
@@ -51,153 +49,13 @@ typedef struct CompileState
 
 static RealtimeFilter compile(CompileState *state, Node *node, Want want);
 
-/* ---------- sets of rows ---------- */
-
-/* No row. */
-static RealtimeFilter
-set_none(void)
-{
-	return (RealtimeFilter) {NIL, true};
-}
-
-/* Every row: exactly, or because nothing better can be said. */
-static RealtimeFilter
-set_all(bool is_exact)
-{
-	return (RealtimeFilter) {list_make1(NIL), is_exact};
-}
-
-/* Every row or none. */
-static RealtimeFilter
-set_bool(bool is_all)
-{
-	return is_all ? set_all(true) : set_none();
-}
-
-/* The rows for which a term holds. */
-static RealtimeFilter
-set_term(char *term)
-{
-	return (RealtimeFilter) {list_make1(list_make1(term)), true};
-}
-
-bool
-realtime_filter_is_all(const RealtimeFilter *filter)
-{
-	ListCell   *cell;
-
-	foreach(cell, filter->any)
-		if (lfirst(cell) == NIL)
-			return true;
-	return false;
-}
-
-/* Whether a conjunction has a term. */
-static bool
-has_term(const List *conjunction, const char *term)
-{
-	ListCell   *cell;
-
-	foreach(cell, conjunction)
-		if (strcmp(lfirst(cell), term) == 0)
-			return true;
-	return false;
-}
-
-/* Whether all terms of a conjunction are in another. */
-static bool
-is_within(const List *part, const List *whole)
-{
-	ListCell   *cell;
-
-	foreach(cell, part)
-		if (!has_term(whole, lfirst(cell)))
-			return false;
-	return true;
-}
-
-/* Adds a conjunction, unless one that is there says more; those it says more than go. */
-static List *
-add_conjunction(List *any, List *conjunction)
-{
-	ListCell   *cell;
-
-	foreach(cell, any)
-		if (is_within(lfirst(cell), conjunction))
-			return any;
-	foreach(cell, any)
-		if (is_within(conjunction, lfirst(cell)))
-			any = foreach_delete_current(any, cell);
-	return lappend(any, conjunction);
-}
-
-/* The rows of either set. */
-static RealtimeFilter
-set_union(RealtimeFilter a, RealtimeFilter b)
-{
-	RealtimeFilter result = {list_copy(a.any), a.is_exact && b.is_exact};
-	ListCell   *cell;
-
-	if ((a.is_exact && realtime_filter_is_all(&a)) || (b.is_exact && realtime_filter_is_all(&b)))
-		return set_all(true);
-	foreach(cell, b.any)
-		result.any = add_conjunction(result.any, lfirst(cell));
-	if (list_length(result.any) > MaxConjunctions)
-		return set_all(false);
-	return result;
-}
-
-/* Both conjunctions in one; when that has too many terms, some are left out and *is_cut is set. */
-static List *
-join_conjunctions(const List *a, const List *b, bool *is_cut)
-{
-	List	   *both = list_copy(a);
-	ListCell   *cell;
-
-	foreach(cell, b)
-	{
-		if (has_term(both, lfirst(cell)))
-			continue;
-		if (list_length(both) >= MaxTerms)
-			*is_cut = true;
-		else
-			both = lappend(both, lfirst(cell));
-	}
-	return both;
-}
-
-/* The rows of both sets. */
-static RealtimeFilter
-set_intersection(RealtimeFilter a, RealtimeFilter b)
-{
-	RealtimeFilter result = {NIL, a.is_exact && b.is_exact};
-	bool		is_cut = false;
-	ListCell   *outer;
-	ListCell   *inner;
-
-	if (a.any == NIL || b.any == NIL)
-		return set_none();
-	foreach(outer, a.any)
-		foreach(inner, b.any)
-			result.any = add_conjunction(result.any,
-										 join_conjunctions(lfirst(outer), lfirst(inner), &is_cut));
-	if (list_length(result.any) > MaxConjunctions)
-	{
-		result = list_length(a.any) <= list_length(b.any) ? a : b;
-		is_cut = true;
-	}
-	if (is_cut)
-		result.is_exact = false;
-	return result;
-}
-
 /* ---------- leaves ---------- */
 
 /* The rows in which a column is null, or is not. */
 static RealtimeFilter
 set_null(CompileState *state, AttrNumber column, bool is_null)
 {
-	return set_term(realtime_term_write(state->desc, column,
+	return realtime_filter_term(realtime_term_write(state->desc, column,
 										is_null ? REALTIME_TERM_NULL : REALTIME_TERM_NOT_NULL,
 										NULL, 0, state->numeric));
 }
@@ -227,13 +85,13 @@ set_comparison(CompileState *state, AttrNumber column, RealtimeTermOp op, const 
 	if (want == WANT_FALSE || want == WANT_NOT_TRUE)
 		op = negate(op);
 	if (n > 0)
-		result = set_term(realtime_term_write(state->desc, column, op, values, n, state->numeric));
+		result = realtime_filter_term(realtime_term_write(state->desc, column, op, values, n, state->numeric));
 	else if (op == REALTIME_TERM_NEQ || op == REALTIME_TERM_NOT_IN)
 		result = set_null(state, column, false);
 	else
-		result = set_none();
+		result = realtime_filter_none();
 	if (want == WANT_NOT_TRUE || want == WANT_NOT_FALSE)
-		result = set_union(result, set_null(state, column, true));
+		result = realtime_filter_union(result, set_null(state, column, true));
 	return result;
 }
 
@@ -246,11 +104,11 @@ compile_column(CompileState *state, Var *column, Want want)
 
 	if (column->varno != 1 || column->varlevelsup != 0 || column->varattno <= 0
 		|| getBaseType(column->vartype) != BOOLOID)
-		return set_all(false);
-	result = set_term(realtime_term_write(state->desc, column->varattno, REALTIME_TERM_EQ, &value, 1,
+		return realtime_filter_all(false);
+	result = realtime_filter_term(realtime_term_write(state->desc, column->varattno, REALTIME_TERM_EQ, &value, 1,
 										  state->numeric));
 	if (want == WANT_NOT_TRUE || want == WANT_NOT_FALSE)
-		result = set_union(result, set_null(state, column->varattno, true));
+		result = realtime_filter_union(result, set_null(state, column->varattno, true));
 	return result;
 }
 
@@ -264,13 +122,13 @@ compile_const(const Const *constant, Want want)
 	switch (want)
 	{
 		case WANT_TRUE:
-			return set_bool(is_true);
+			return realtime_filter_bool(is_true);
 		case WANT_FALSE:
-			return set_bool(is_false);
+			return realtime_filter_bool(is_false);
 		case WANT_NOT_TRUE:
-			return set_bool(!is_true);
+			return realtime_filter_bool(!is_true);
 		default:
-			return set_bool(!is_false);
+			return realtime_filter_bool(!is_false);
 	}
 }
 
@@ -307,14 +165,14 @@ compile_operator(CompileState *state, const OpExpr *expr, Want want)
 	Datum		value;
 
 	if (!understand_operands(expr, &comparison, &constant))
-		return set_all(false);
+		return realtime_filter_all(false);
 	if (constant->constisnull)
-		return set_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
+		return realtime_filter_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
 	if (realtime_term_convert(&comparison, constant->constvalue, &value))
 		return set_comparison(state, comparison.column->varattno, comparison.op, &value, 1, want);
 	if (comparison.op == REALTIME_TERM_EQ || comparison.op == REALTIME_TERM_NEQ)
 		return set_comparison(state, comparison.column->varattno, comparison.op, NULL, 0, want);
-	return set_all(false);
+	return realtime_filter_all(false);
 }
 
 /* column IS DISTINCT FROM constant: never null. */
@@ -328,12 +186,12 @@ compile_distinct(CompileState *state, const DistinctExpr *expr, Want want)
 	AttrNumber	column;
 
 	if (!understand_operands(expr, &comparison, &constant) || comparison.op != REALTIME_TERM_EQ)
-		return set_all(false);
+		return realtime_filter_all(false);
 	column = comparison.column->varattno;
 	if (constant->constisnull)
 		return set_null(state, column, !is_distinct);
 	if (!realtime_term_convert(&comparison, constant->constvalue, &value))
-		return set_bool(is_distinct);
+		return realtime_filter_bool(is_distinct);
 	return set_comparison(state, column, REALTIME_TERM_EQ, &value, 1,
 						  is_distinct ? WANT_NOT_TRUE : WANT_TRUE);
 }
@@ -385,20 +243,20 @@ compile_any(CompileState *state, const ScalarArrayOpExpr *expr, Want want)
 									 linitial(expr->args), true,
 									 get_base_element_type(constant->consttype))
 		|| comparison.op != (expr->useOr ? REALTIME_TERM_EQ : REALTIME_TERM_NEQ))
-		return set_all(false);
+		return realtime_filter_all(false);
 	if (constant->constisnull)
-		return set_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
+		return realtime_filter_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
 	if (!convert_elements(&comparison, constant, &values, &n, &has_nulls, &is_empty))
-		return set_all(false);
+		return realtime_filter_all(false);
 	if (is_empty)
 		return compile_const((Const *) makeBoolConst(!expr->useOr, false), want);
 	if (has_nulls)
 	{
 		/* never false (ANY) or never true (ALL): a null element leaves it open */
 		if (want == (expr->useOr ? WANT_FALSE : WANT_TRUE))
-			return set_none();
+			return realtime_filter_none();
 		if (want == (expr->useOr ? WANT_NOT_FALSE : WANT_NOT_TRUE))
-			return set_all(true);
+			return realtime_filter_all(true);
 	}
 	if (n == 1)
 		op = expr->useOr ? REALTIME_TERM_EQ : REALTIME_TERM_NEQ;
@@ -415,14 +273,14 @@ compile_and_or(CompileState *state, const BoolExpr *expr, Want want)
 {
 	bool		is_and = expr->boolop == AND_EXPR;
 	bool		is_every = is_and == (want == WANT_TRUE || want == WANT_NOT_FALSE);
-	RealtimeFilter result = is_every ? set_all(true) : set_none();
+	RealtimeFilter result = is_every ? realtime_filter_all(true) : realtime_filter_none();
 	ListCell   *cell;
 
 	foreach(cell, expr->args)
 	{
 		RealtimeFilter part = compile(state, lfirst(cell), want);
 
-		result = is_every ? set_intersection(result, part) : set_union(result, part);
+		result = is_every ? realtime_filter_intersection(result, part) : realtime_filter_union(result, part);
 	}
 	return result;
 }
@@ -449,9 +307,9 @@ static RealtimeFilter
 compile_unknown(CompileState *state, Node *node, bool is_unknown)
 {
 	if (is_unknown)
-		return set_intersection(compile(state, node, WANT_NOT_TRUE),
+		return realtime_filter_intersection(compile(state, node, WANT_NOT_TRUE),
 								compile(state, node, WANT_NOT_FALSE));
-	return set_union(compile(state, node, WANT_TRUE), compile(state, node, WANT_FALSE));
+	return realtime_filter_union(compile(state, node, WANT_TRUE), compile(state, node, WANT_FALSE));
 }
 
 /* IS [NOT] TRUE, FALSE, UNKNOWN: never null. */
@@ -487,12 +345,12 @@ compile_null_test(CompileState *state, const NullTest *test, Want want)
 	Var		   *column = realtime_term_column((Node *) test->arg);
 
 	if (test->argisrow)
-		return set_all(false);
+		return realtime_filter_all(false);
 	if (column && realtime_term_has_sure_nulls(column->vartype))
 		return set_null(state, column->varattno, is_null);
 	if (column == NULL && exprType((Node *) test->arg) == BOOLOID)
 		return compile_unknown(state, (Node *) test->arg, is_null);
-	return set_all(false);
+	return realtime_filter_all(false);
 }
 
 /* COALESCE of booleans: the first argument decides, the others where it is null. */
@@ -503,14 +361,14 @@ compile_coalesce(CompileState *state, List *args, int first, Want want)
 	Want		decided = want;
 
 	if (first >= list_length(args))
-		return set_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
+		return realtime_filter_bool(want == WANT_NOT_TRUE || want == WANT_NOT_FALSE);
 	arg = list_nth(args, first);
 	if (want == WANT_NOT_TRUE)
 		decided = WANT_FALSE;
 	else if (want == WANT_NOT_FALSE)
 		decided = WANT_TRUE;
-	return set_union(compile(state, arg, decided),
-					 set_intersection(compile_unknown(state, arg, true),
+	return realtime_filter_union(compile(state, arg, decided),
+					 realtime_filter_intersection(compile_unknown(state, arg, true),
 									  compile_coalesce(state, args, first + 1, want)));
 }
 
@@ -518,27 +376,27 @@ compile_coalesce(CompileState *state, List *args, int first, Want want)
 static RealtimeFilter
 compile_case(CompileState *state, const CaseExpr *expr, Want want)
 {
-	RealtimeFilter result = set_none();
-	RealtimeFilter rest = set_all(true);
+	RealtimeFilter result = realtime_filter_none();
+	RealtimeFilter rest = realtime_filter_all(true);
 	ListCell   *cell;
 
 	if (expr->arg != NULL)
-		return set_all(false);
+		return realtime_filter_all(false);
 	foreach(cell, expr->args)
 	{
 		CaseWhen   *when = lfirst_node(CaseWhen, cell);
 
-		result = set_union(result,
-						   set_intersection(rest,
-											set_intersection(compile(state, (Node *) when->expr, WANT_TRUE),
+		result = realtime_filter_union(result,
+						   realtime_filter_intersection(rest,
+											realtime_filter_intersection(compile(state, (Node *) when->expr, WANT_TRUE),
 															 compile(state, (Node *) when->result, want))));
-		rest = set_intersection(rest, compile(state, (Node *) when->expr, WANT_NOT_TRUE));
+		rest = realtime_filter_intersection(rest, compile(state, (Node *) when->expr, WANT_NOT_TRUE));
 	}
 	if (expr->defresult == NULL)
-		return set_union(result,
-						 set_intersection(rest, set_bool(want == WANT_NOT_TRUE
+		return realtime_filter_union(result,
+						 realtime_filter_intersection(rest, realtime_filter_bool(want == WANT_NOT_TRUE
 														 || want == WANT_NOT_FALSE)));
-	return set_union(result, set_intersection(rest, compile(state, (Node *) expr->defresult, want)));
+	return realtime_filter_union(result, realtime_filter_intersection(rest, compile(state, (Node *) expr->defresult, want)));
 }
 
 /* The rows for which a boolean expression is as wanted. */
@@ -547,7 +405,7 @@ compile(CompileState *state, Node *node, Want want)
 {
 	check_stack_depth();
 	if (++state->steps > MaxSteps)
-		return set_all(false);
+		return realtime_filter_all(false);
 	switch (nodeTag(node))
 	{
 		case T_Const:
@@ -576,7 +434,7 @@ compile(CompileState *state, Node *node, Want want)
 				return compile(state, linitial(((BoolExpr *) node)->args), want_of_negated(want));
 			return compile_and_or(state, (BoolExpr *) node, want);
 		default:
-			return set_all(false);
+			return realtime_filter_all(false);
 	}
 }
 

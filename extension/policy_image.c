@@ -74,16 +74,8 @@ struct RealtimeImageReader
 	bool		needs_settings;	/* an input function depends on the session's settings */
 };
 
-/* Where the walk over the text is. */
-typedef struct ImageScan
-{
-	const char *at;
-	const char *end;
-	RealtimeImageState state;
-} ImageScan;
-
 static ImageType *type_new(Oid typid, bool *needs_settings);
-static Datum read_value(ImageScan *scan, ImageType *type, const char *start, bool *isnull);
+static Datum read_value(RealtimeScanner *scan, ImageType *type, const char *start, bool *isnull);
 
 /* ---------- types ---------- */
 
@@ -192,186 +184,7 @@ realtime_image_reader_new(TupleDesc desc, const Bitmapset *columns)
 	return reader;
 }
 
-/* ---------- walking ---------- */
-
-/* Raises the error for text that is not what it must be. */
-static void
-malformed(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-			 errmsg("a row image is not what realtime.row_json() writes")));
-}
-
-/* The next character that is no space; 0 at the end. Does not go past it. */
-static char
-peek(ImageScan *scan)
-{
-	while (scan->at < scan->end
-		   && (*scan->at == ' ' || *scan->at == '\t' || *scan->at == '\n' || *scan->at == '\r'))
-		scan->at++;
-	return scan->at < scan->end ? *scan->at : '\0';
-}
-
-/* Goes past a character that must be there. */
-static void
-expect(ImageScan *scan, char c)
-{
-	if (peek(scan) != c)
-		malformed();
-	scan->at++;
-}
-
-/* Goes past a string; what is inside the quotes is [*start, *start + *len). */
-static void
-skip_string(ImageScan *scan, const char **start, int *len)
-{
-	expect(scan, '"');
-	*start = scan->at;
-	while (scan->at < scan->end && *scan->at != '"')
-		scan->at += *scan->at == '\\' ? 2 : 1;
-	if (scan->at >= scan->end)
-		malformed();
-	*len = scan->at - *start;
-	scan->at++;
-}
-
-/* Goes past a value of any kind. */
-static void
-skip_value(ImageScan *scan)
-{
-	const char *start;
-	int			len;
-	int			depth = 0;
-
-	do
-	{
-		switch (peek(scan))
-		{
-			case '\0':
-				malformed();
-				break;
-			case '"':
-				skip_string(scan, &start, &len);
-				break;
-			case '{':
-			case '[':
-				depth++;
-				scan->at++;
-				break;
-			case '}':
-			case ']':
-				depth--;
-				scan->at++;
-				break;
-			case ',':
-			case ':':
-				if (depth == 0)
-					malformed();
-				scan->at++;
-				break;
-			default:
-				while (scan->at < scan->end && strchr(" \t\r\n,:{}[]\"", *scan->at) == NULL)
-					scan->at++;
-		}
-	} while (depth > 0);
-	if (depth < 0)
-		malformed();
-}
-
-/* Four hexadecimal digits. */
-static pg_wchar
-hex4(const char *s)
-{
-	pg_wchar	value = 0;
-
-	for (int i = 0; i < 4; i++)
-	{
-		int			c = (unsigned char) s[i];
-
-		if (c >= '0' && c <= '9')
-			value = value * 16 + (c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			value = value * 16 + ((c | 0x20) - 'a' + 10);
-		else
-			malformed();
-	}
-	return value;
-}
-
-/* The character of a \u escape, which may take two; *s is at its first digit and goes past it. */
-static pg_wchar
-unescape_unicode(const char **s, const char *end)
-{
-	pg_wchar	c;
-	pg_wchar	low;
-
-	if (end - *s < 4)
-		malformed();
-	c = hex4(*s);
-	*s += 4;
-	if (!is_utf16_surrogate_first(c))
-		return c;
-	if (end - *s < 6 || (*s)[0] != '\\' || (*s)[1] != 'u')
-		malformed();
-	low = hex4(*s + 2);
-	if (!is_utf16_surrogate_second(low))
-		malformed();
-	*s += 6;
-	return surrogate_pair_to_codepoint(c, low);
-}
-
-/* The text of a string's inside, palloc'd. */
-static char *
-unescape(const char *s, int len)
-{
-	const char *end = s + len;
-	StringInfoData out;
-
-	if (memchr(s, '\\', len) == NULL)
-		return pnstrdup(s, len);
-	initStringInfo(&out);
-	while (s < end)
-	{
-		unsigned char buffer[MAX_UNICODE_EQUIVALENT_STRING + 1];
-		pg_wchar	c;
-
-		if (*s != '\\')
-		{
-			appendStringInfoCharMacro(&out, *s++);
-			continue;
-		}
-		s++;
-		switch (*s++)
-		{
-			case 'b':
-				appendStringInfoChar(&out, '\b');
-				break;
-			case 'f':
-				appendStringInfoChar(&out, '\f');
-				break;
-			case 'n':
-				appendStringInfoChar(&out, '\n');
-				break;
-			case 'r':
-				appendStringInfoChar(&out, '\r');
-				break;
-			case 't':
-				appendStringInfoChar(&out, '\t');
-				break;
-			case 'u':
-				c = unescape_unicode(&s, end);
-				if (c == 0)
-					malformed();	/* no text has it */
-				pg_unicode_to_server(c, buffer);
-				appendStringInfoString(&out, (char *) buffer);
-				break;
-			default:
-				appendStringInfoChar(&out, s[-1]);
-		}
-	}
-	return out.data;
-}
+/* ---------- values ---------- */
 
 /* Whether a key, as written, is a name. */
 static bool
@@ -382,32 +195,21 @@ is_key(const char *key, int len, const ImageField *field)
 
 	if (memchr(key, '\\', len) == NULL)
 		return len == field->name_len && memcmp(key, field->name, len) == 0;
-	text = unescape(key, len);
+	text = realtime_scan_unescape(key, len);
 	result = strcmp(text, field->name) == 0;
 	pfree(text);
 	return result;
 }
 
-/* ---------- values ---------- */
-
-/* Whether a value, perhaps after spaces, is null. */
-static bool
-is_null_token(const char *start, const char *end)
-{
-	while (start < end && (*start == ' ' || *start == '\t' || *start == '\n' || *start == '\r'))
-		start++;
-	return end - start >= 4 && memcmp(start, "null", 4) == 0;
-}
-
 /* A json or jsonb: all between the separators, spaces included. */
 static Datum
-read_json(ImageScan *scan, ImageType *type, const char *start)
+read_json(RealtimeScanner *scan, ImageType *type, const char *start)
 {
 	char	   *text;
 	Datum		value;
 
-	skip_value(scan);
-	(void) peek(scan);			/* spaces after it are the value's, too */
+	realtime_scan_skip(scan);
+	(void) realtime_scan_peek(scan);			/* spaces after it are the value's, too */
 	text = pnstrdup(start, scan->at - start);
 	value = InputFunctionCall(&type->input, text, type->ioparam, -1);
 	pfree(text);
@@ -416,24 +218,24 @@ read_json(ImageScan *scan, ImageType *type, const char *start)
 
 /* A string, number or boolean as the input function reads it. */
 static Datum
-read_scalar(ImageScan *scan, ImageType *type)
+read_scalar(RealtimeScanner *scan, ImageType *type)
 {
 	const char *start;
 	char	   *text;
 	int			len;
 	Datum		value;
 
-	if (peek(scan) == '"')
+	if (realtime_scan_peek(scan) == '"')
 	{
-		skip_string(scan, &start, &len);
-		text = unescape(start, len);
+		realtime_scan_string(scan, &start, &len);
+		text = realtime_scan_unescape(start, len);
 	}
 	else
 	{
 		start = scan->at;
 		if (*start == '{' || *start == '[')
-			malformed();
-		skip_value(scan);
+			realtime_scan_malformed();
+		realtime_scan_skip(scan);
 		text = pnstrdup(start, scan->at - start);
 	}
 	value = InputFunctionCall(&type->input, text, type->ioparam, -1);
@@ -479,47 +281,47 @@ may_be_array(const ImageType *type)
 
 /* Reads one dimension of an array, and those below it. */
 static void
-read_dimension(ImageScan *scan, ImageType *type, Elements *elements, int depth)
+read_dimension(RealtimeScanner *scan, ImageType *type, Elements *elements, int depth)
 {
 	int			n = 0;
 
 	check_stack_depth();
 	if (depth >= MAXDIM)
-		malformed();
+		realtime_scan_malformed();
 	if (depth == elements->ndims)
 		elements->dims[elements->ndims++] = -1;
-	expect(scan, '[');
-	while (peek(scan) != ']')
+	realtime_scan_expect(scan, '[');
+	while (realtime_scan_peek(scan) != ']')
 	{
 		const char *start;
 		bool		isnull;
 		Datum		value;
 
 		if (n > 0)
-			expect(scan, ',');
+			realtime_scan_expect(scan, ',');
 		n++;
 		start = scan->at;
-		if (peek(scan) == '[' && !may_be_array(type))
+		if (realtime_scan_peek(scan) == '[' && !may_be_array(type))
 		{
 			read_dimension(scan, type, elements, depth + 1);
 			continue;
 		}
 		if (depth + 1 < elements->ndims)
-			malformed();
-		if (peek(scan) == '[' || (type->kind == IMAGE_JSON && is_null_token(scan->at, scan->end)))
+			realtime_scan_malformed();
+		if (realtime_scan_peek(scan) == '[' || (type->kind == IMAGE_JSON && realtime_scan_is_null(scan->at, scan->end)))
 			scan->state = REALTIME_IMAGE_AMBIGUOUS;
 		value = read_value(scan, type, start, &isnull);
 		add_element(elements, value, isnull);
 	}
 	scan->at++;
 	if (elements->dims[depth] >= 0 && elements->dims[depth] != n)
-		malformed();
+		realtime_scan_malformed();
 	elements->dims[depth] = n;
 }
 
 /* An array. */
 static Datum
-read_array(ImageScan *scan, ImageType *type)
+read_array(RealtimeScanner *scan, ImageType *type)
 {
 	Elements	elements = {0};
 	int			lower[MAXDIM];
@@ -539,7 +341,7 @@ read_array(ImageScan *scan, ImageType *type)
  * json columns that are written as null if told where. Returns how many fields were there.
  */
 static int
-read_fields(ImageScan *scan, ImageType *type, Datum *values, bool *nulls, Bitmapset **json_nulls)
+read_fields(RealtimeScanner *scan, ImageType *type, Datum *values, bool *nulls, Bitmapset **json_nulls)
 {
 	int			found = 0;
 	int			next = 0;		/* row_json keeps the order of columns */
@@ -548,8 +350,8 @@ read_fields(ImageScan *scan, ImageType *type, Datum *values, bool *nulls, Bitmap
 
 	memset(nulls, true, sizeof(bool) * type->desc->natts);
 	memset(values, 0, sizeof(Datum) * type->desc->natts);
-	expect(scan, '{');
-	while (peek(scan) != '}')
+	realtime_scan_expect(scan, '{');
+	while (realtime_scan_peek(scan) != '}')
 	{
 		const char *key;
 		const char *start;
@@ -558,18 +360,18 @@ read_fields(ImageScan *scan, ImageType *type, Datum *values, bool *nulls, Bitmap
 		ImageField *field = NULL;
 
 		if (!is_first)
-			expect(scan, ',');
+			realtime_scan_expect(scan, ',');
 		is_first = false;
-		(void) peek(scan);
-		skip_string(scan, &key, &key_len);
-		expect(scan, ':');
+		(void) realtime_scan_peek(scan);
+		realtime_scan_string(scan, &key, &key_len);
+		realtime_scan_expect(scan, ':');
 		start = scan->at;
 		for (i = 0; i < type->nfields && field == NULL; i++)
 			if (is_key(key, key_len, &type->fields[(next + i) % type->nfields]))
 				field = &type->fields[(next + i) % type->nfields];
 		if (field == NULL)
 		{
-			skip_value(scan);
+			realtime_scan_skip(scan);
 			continue;
 		}
 		next = (next + i) % type->nfields;
@@ -578,7 +380,7 @@ read_fields(ImageScan *scan, ImageType *type, Datum *values, bool *nulls, Bitmap
 		is_seen[field - type->fields] = true;
 		if (json_nulls)
 			*json_nulls = bms_del_member(*json_nulls, field->index + 1);
-		if (field->type->kind == IMAGE_JSON && is_null_token(start, scan->end))
+		if (field->type->kind == IMAGE_JSON && realtime_scan_is_null(start, scan->end))
 		{
 			if (json_nulls)
 				*json_nulls = bms_add_member(*json_nulls, field->index + 1);
@@ -594,7 +396,7 @@ read_fields(ImageScan *scan, ImageType *type, Datum *values, bool *nulls, Bitmap
 
 /* A composite value. */
 static Datum
-read_composite(ImageScan *scan, ImageType *type)
+read_composite(RealtimeScanner *scan, ImageType *type)
 {
 	Datum	   *values = palloc(sizeof(Datum) * Max(type->desc->natts, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(type->desc->natts, 1));
@@ -606,12 +408,12 @@ read_composite(ImageScan *scan, ImageType *type)
 
 /* A value of any type; start is right after the separator before it. */
 static Datum
-read_value(ImageScan *scan, ImageType *type, const char *start, bool *isnull)
+read_value(RealtimeScanner *scan, ImageType *type, const char *start, bool *isnull)
 {
-	*isnull = is_null_token(start, scan->end);
+	*isnull = realtime_scan_is_null(start, scan->end);
 	if (*isnull)
 	{
-		skip_value(scan);
+		realtime_scan_skip(scan);
 		return (Datum) 0;
 	}
 	switch (type->kind)
@@ -648,7 +450,7 @@ RealtimeImageState
 realtime_image_read(RealtimeImageReader *reader, const char *image, int len, Datum *values,
 					bool *nulls, Bitmapset **json_nulls)
 {
-	ImageScan		scan = {image, image + len, REALTIME_IMAGE_WHOLE};
+	RealtimeScanner scan = {image, image + len, REALTIME_IMAGE_WHOLE};
 	int			guc_level = 0;
 	int			found;
 

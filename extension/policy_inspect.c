@@ -91,6 +91,7 @@ add_traits(RealtimeTraits *whole, const RealtimeTraits *part)
 		whole->settings = add_name(whole->settings, lfirst(cell));
 	whole->is_all_claims |= part->is_all_claims;
 	whole->is_all_settings |= part->is_all_settings;
+	whole->is_frozen |= part->is_frozen;
 	whole->is_time |= part->is_time;
 	whole->is_volatile |= part->is_volatile;
 }
@@ -254,21 +255,30 @@ is_state_function(Oid function)
 							|| strncmp(name, "pg_backend", 10) == 0);
 }
 
-/* Finds out what a function of somebody else depends on. */
+/*
+ * Finds out what a function of somebody else depends on. IMMUTABLE is believed of C functions only: that
+ * a function which tells the user is labelled so goes unnoticed where each query is planned anew.
+ */
 static void
 inspect_foreign_function(RealtimeInspector *inspector, Oid function, char volatility,
 						 RealtimeTraits *traits)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			language;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
 	if (volatility == PROVOLATILE_VOLATILE)
 		traits->is_volatile = true;
-	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId)
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	if (language == SQLlanguageId)
 		inspect_sql_function(inspector, tuple, traits);
-	else
+	else if (volatility != PROVOLATILE_IMMUTABLE
+			 || (language != ClanguageId && language != INTERNALlanguageId))
 		add_opaque(traits, function);
+	if (volatility == PROVOLATILE_IMMUTABLE)
+		traits->is_frozen = traits->is_all_claims || traits->claims != NIL || traits->reads != NIL
+			|| traits->is_time || traits->is_volatile;
 	ReleaseSysCache(tuple);
 }
 
@@ -307,10 +317,10 @@ inspect_function(Oid function, void *arg)
 	InspectState *state = arg;
 	char		volatility = func_volatile(function);
 
-	if (volatility == PROVOLATILE_IMMUTABLE)
-		return false;
 	if (function >= FirstNormalObjectId)
 		add_traits(state->traits, function_traits(state->inspector, function, volatility));
+	else if (volatility == PROVOLATILE_IMMUTABLE)
+		return false;
 	else if (volatility == PROVOLATILE_VOLATILE || is_state_function(function))
 	{
 		state->traits->is_volatile = true;

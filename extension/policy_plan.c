@@ -12,6 +12,8 @@
  * 2. A plan is kept for a relation, a role and the policies that apply to it. It is dropped when
  *	  PostgreSQL says that it is no longer valid, when other policies apply, and when any function or
  *	  role has changed: what was learnt of functions' bodies may be wrong then.
+ * 3. Readers of a role share a plan, whatever their claims; unless a function that depends on them is
+ *	  labelled IMMUTABLE, so that the planner computes it once. Then it is made anew for other claims.
  */
 #include "postgres.h"
 
@@ -50,6 +52,7 @@ struct RealtimePolicyPlan
 	SPIPlanPtr	plan;			/* NULL: not made */
 	char	   *names;			/* of the policies */
 	uint64		changes;		/* when it was made */
+	char	   *claims;			/* that it was planned with; NULL: not yet, or it does not matter */
 	Bitmapset  *columns;
 	RealtimeTraits traits;
 	MemoryContext context;		/* of the above, child of CacheMemoryContext */
@@ -166,6 +169,8 @@ reset(RealtimePolicyPlan *plan)
 	plan->plan = NULL;
 	plan->context = NULL;
 	plan->columns = NULL;
+	plan->names = NULL;
+	plan->claims = NULL;
 	memset(&plan->traits, 0, sizeof(plan->traits));
 	if (context)
 		MemoryContextDelete(context);
@@ -225,13 +230,30 @@ realtime_policy_plan_columns(const RealtimePolicyPlan *plan)
 
 /* ---------- using it ---------- */
 
+/* Sees to it that the plan is one for these claims. */
+static void
+bind_claims(RealtimePolicyPlan *plan, Relation relation, const char *claims)
+{
+	if (plan->claims && strcmp(plan->claims, claims) != 0)
+	{
+		char	   *names = pstrdup(plan->names);
+
+		reset(plan);
+		make(plan, relation, names, claims);
+	}
+	if (plan->claims == NULL)
+		plan->claims = MemoryContextStrdup(plan->context, claims);
+}
+
 void
-realtime_policy_plan_execute(RealtimePolicyPlan *plan, const char *claims, bool *is_visible,
-							 int nrows)
+realtime_policy_plan_execute(RealtimePolicyPlan *plan, Relation relation, const char *claims,
+							 bool *is_visible, int nrows)
 {
 	RealtimeReader reader;
 	int			result;
 
+	if (plan->traits.is_frozen)
+		bind_claims(plan, relation, claims);
 	realtime_reader_enter(&reader, plan->key.role, claims, plan->traits.settings,
 						  plan->traits.is_all_settings);
 	result = SPI_execute_plan(plan->plan, NULL, NULL, true, 0);

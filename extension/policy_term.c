@@ -132,12 +132,17 @@ meaning_of_type(Oid base, int32 typmod)
 	}
 }
 
-/* Whether an operator compares texts under a collation as terms do: by bytes. */
+/*
+ * Whether an operator compares values of a type under a collation as terms do: texts by bytes. PostgreSQL
+ * refuses to compare texts whose collation it could not determine.
+ */
 static bool
-is_bytewise(Oid collation, RealtimeTermOp op)
+is_bytewise(Oid typid, Oid collation, RealtimeTermOp op)
 {
+	if (!type_is_collatable(typid))
+		return true;
 	if (!OidIsValid(collation))
-		return true;			/* not a text */
+		return false;
 	if (op == REALTIME_TERM_EQ || op == REALTIME_TERM_NEQ)
 		return get_collation_isdeterministic(collation);
 	return compat_collation_is_c(collation)
@@ -247,7 +252,7 @@ realtime_term_understand(RealtimeComparison *comparison, Oid operator, Oid colla
 		|| (mine != comparison->base && !keeps_value(comparison->base, mine)
 			&& !(mine == TEXTOID && comparison->base == VARCHAROID))
 		|| !is_convertible(comparison->other, comparison->base)
-		|| !is_bytewise(collation, comparison->op))
+		|| !is_bytewise(mine, collation, comparison->op))
 		return false;
 	if (!is_left)
 		comparison->op = commute(comparison->op);

@@ -93,6 +93,19 @@ SELECT * FROM show();
 ALTER POLICY p ON note USING (owner = uid_plpgsql());
 SELECT * FROM show();
 
+-- one that is labelled IMMUTABLE though it is not: what it gave one reader is not another's
+CREATE FUNCTION uid_immutable() RETURNS text LANGUAGE plpgsql IMMUTABLE
+	AS $$ BEGIN RETURN policy.uid(); END $$;
+CREATE FUNCTION uid_wrapped() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT policy.uid() $$;
+ALTER POLICY p ON note USING (owner = uid_immutable() AND body LIKE '_');
+SELECT * FROM show();
+SELECT * FROM show('{"sub": "u2"}');
+ALTER POLICY p ON note USING (EXISTS (SELECT FROM generate_series(1, 2) WHERE owner = uid_wrapped()));
+SELECT * FROM show();
+SELECT * FROM show('{"sub": "u2"}');
+SELECT realtime.visible_images('note', 'regress_policy_user', ARRAY['{"sub": "u1"}', '{"sub": "u2"}', '{"sub": "u1"}'],
+	ARRAY['{"owner":"u1"}', '{"owner":"u2"}']::json[]);
+
 --
 -- Tenants: one claim, several
 --

@@ -60,6 +60,8 @@ const setup = `
 		AS $$ SELECT claims() ->> 'sub' $$;
 	CREATE FUNCTION uid_plpgsql() RETURNS text LANGUAGE plpgsql STABLE
 		AS $$ BEGIN RETURN nullif(current_setting('request.jwt.claim.sub', true), ''); END $$;
+	CREATE FUNCTION uid_immutable() RETURNS text LANGUAGE plpgsql IMMUTABLE
+		AS $$ BEGIN RETURN nullif(current_setting('request.jwt.claim.sub', true), ''); END $$;
 	CREATE FUNCTION is_member(integer) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public
 		AS $$ SELECT EXISTS (SELECT FROM guarded WHERE item = $1 AND usr = uid()) $$;
 `;

@@ -134,6 +134,7 @@ export class Generator
 			() => '(SELECT uid())',
 			() => 'uid_definer()',
 			() => 'uid_plpgsql()',
+			() => 'uid_immutable()',
 			() => 'current_user::text',
 			() => "lower('U' || '1')"
 		])();
