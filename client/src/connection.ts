@@ -313,6 +313,7 @@ export class Connection
 		{
 			const channel = this.options.transports[index]!.open(context, {
 				frame: (input) => isOpen() && link.frame(input),
+				held: (reason) => isOpen() && this.isReady && this.setState(reason ? 'reconnecting' : 'connected', reason),
 				alive: () => { this.lastSeen = performance.now(); },
 				closed: (code, message) => isOpen() && link.closed(code, message)
 			});

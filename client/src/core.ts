@@ -233,6 +233,8 @@ export class RealtimeCore
 			this.send(view);
 		else if (one.state === 'side' && view.id !== undefined)
 			void this.loadBeside(view, one);
+		else if (view.id !== undefined)
+			queueMicrotask(() => this.start(view, one));
 		clearTimeout(this.lingering);
 		this.connection.open();
 
@@ -587,6 +589,7 @@ export class RealtimeCore
 		{
 			if (one.state === 'side' && !one.abort)
 				void this.loadBeside(view, one);
+			this.start(view, one);
 		}
 		// While nothing has come, where that view began that began first is where we are.
 		const starts = [...this.views.values()].filter((one) => !one.isRefused).map(({ since }) => since);
@@ -597,6 +600,15 @@ export class RealtimeCore
 
 		this.parsed = parsePosition(start);
 		this.at.set(start);
+	}
+
+	/** Tells a listener that needs no load from where on it hears of its view, once. */
+	private start(view: View, one: Listener): void
+	{
+		if (one.isStarted || one.need || one.state !== 'live' || view.since === undefined)
+			return;
+		one.isStarted = true;
+		one.sink.start?.(view.since);
 	}
 
 	/** Closes a batch: everything on the stage is applied at once. */

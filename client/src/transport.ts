@@ -20,6 +20,9 @@ export interface ChannelHandler
 	/** A frame, as text or object, not checked. */
 	frame(frame: unknown): void;
 
+	/** What this channel goes through is down (and why), or, without a reason, up again. Frames go on as before. */
+	held(reason: string | undefined): void;
+
 	/** Something came that is no frame: the peer lives. */
 	alive(): void;
 

@@ -18,6 +18,9 @@ import type { RealtimeError } from './error.js';
 /** Who is told of a view. All calls of a batch are made before anybody is told of its results. */
 export interface Sink
 {
+	/** Without a load: all after this position will come. */
+	start?(position: string): void;
+
 	/** All rows of the view, in a batch that ends at this position: what was known before is void. */
 	load?(rows: SnapshotRow[], position: string): void;
 
@@ -52,6 +55,8 @@ export interface Listener
 	/** Loaded up to here: older transactions of the stream are skipped. */
 	floor: Position | undefined;
 	abort: AbortController | undefined;
+
+	isStarted: boolean;
 
 	/** The code of the refusal that it was told of. */
 	refusal: string | undefined;
@@ -112,7 +117,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 	const { snapshot, limit, order, since } = subscription;
 
 	return {
-		sink, subscription, since, kept: [], floor: undefined, abort: undefined, refusal: undefined,
+		sink, subscription, since, kept: [], floor: undefined, abort: undefined, refusal: undefined, isStarted: false,
 		need: snapshot ? JSON.stringify([limit, order]) : '',
 		state: snapshot ? 'wait' : 'live'
 	};
