@@ -34,7 +34,7 @@ static const char entities_sql[] =
 " r.settings ->> 'numeric' = 'string' AS numeric_as_string,"
 " r.settings ->> 'status_column' AS status_column,"
 " a.attname, pg_catalog.to_json(a.attname)::text AS json_name, b.typname, b.typtype = 'e' AS is_enum,"
-" pg_catalog.format_type(b.oid, NULL) AS type_name,"
+" pg_catalog.format_type(b.oid, -1) AS type_name,"
 " pg_catalog.has_column_privilege(x.oid, c.oid, a.attnum, 'SELECT') AS is_readable,"
 " coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation), true),"
 " (SELECT k.n FROM pg_catalog.jsonb_array_elements_text(r.settings -> 'key') WITH ORDINALITY AS k(name, n)"
