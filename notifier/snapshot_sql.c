@@ -134,8 +134,8 @@ snapshot_sql(const struct view *view, const struct message_order *order, unsigne
 		room += view->filter.terms[i].nkeys;
 	*params = memory_alloc(sizeof(char *) * (room + 1));
 	*nparams = 0;
-	buffer_puts(sql, entity->numeric_as_string ? "SELECT realtime.row_json(r, 'string') FROM (SELECT "
-				: "SELECT realtime.row_json(r) FROM (SELECT ");
+	buffer_puts(sql, entity->numeric_as_string ? "SELECT realtime.row_json(r.*, 'string') FROM (SELECT "
+				: "SELECT realtime.row_json(r.*) FROM (SELECT ");
 	put_columns(sql, view);
 	buffer_puts(sql, " FROM ");
 	buffer_puts(sql, entity->relation);
