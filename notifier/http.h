@@ -77,7 +77,7 @@ bool		http_next_parameter(struct slice *rest, struct slice *name, struct slice *
 
 /*
  * Whether a page of an origin may use this server: origin is the header, host the request's own,
- * allowed a comma-separated list, "*" every; NULL: the same host only.
+ * allowed a comma-separated list, "*" every.
  */
 bool		http_origin_allowed(struct slice origin, struct slice host, const char *allowed);
 

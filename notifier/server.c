@@ -214,7 +214,11 @@ vhost_new(struct server *server)
 					  options->tls_certificate, options->tls_key);
 			return NULL;
 		}
-		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+		/* the second one: no context for a TLS client, with all certificates of the system */
+		info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT |
+			LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
+		info.listen_accept_role = "raw-skt";
+		info.listen_accept_protocol = protocols[0].name;
 		transport->stamp = file_stamp(options);
 		info.ssl_cert_filepath = options->tls_certificate;
 		info.ssl_private_key_filepath = options->tls_key;

@@ -20,7 +20,7 @@
 #include "webfile.h"
 #include "worker.h"
 
-#define KEPT_MS 30000			/* how long a connection may rest between two requests */
+#define KEPT_MS 5000			/* how long a connection may rest between two requests */
 #define ORIGIN_MAX 300			/* bytes */
 
 struct file_state

@@ -28,7 +28,7 @@ before(async () => {
 	directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tls.'));
 	certify('first.example');
 	server = await Server.start(['--tls-certificate', file('cert.pem'), '--tls-key', file('key.pem'),
-		'--handshake-timeout', '2s', '--max-messages-per-minute', '100000']);
+		'--workers', '2', '--handshake-timeout', '2s', '--max-messages-per-minute', '100000']);
 });
 after(async () => {
 	await server.stop();
@@ -132,11 +132,11 @@ test('idle connections', async (t) => {
 	holder.stdout.on('data', (data) => { out += data; });
 	await until('all are open', () => out.includes('held'));
 	const now = await stats(watcher);
-	assert.equal(now.sessions, 501);
-	t.diagnostic(`${Math.round(((now.kb - kb) * 1024) / 500)} bytes of memory per idle connection over TLS`);
+	assert.ok(now.open === 501);
+	if (!process.env.SERVER_SANITIZED) t.diagnostic(`${Math.round(((now.kb - kb) * 1024) / 500)} bytes of memory per idle connection over TLS`);
 	holder.stdin.end();
 	await once(holder, 'exit');
-	await until('all are gone', async () => (await stats(watcher)).sessions === 1);
+	await until('all are gone', async () => (await stats(watcher)).open === 1);
 	watcher.destroy();
 });
 
