@@ -229,7 +229,9 @@ feed_read_body(struct feed *feed, struct slice body, struct slice last_event_id,
 			*why = "the body is not a JSON object in UTF-8";
 		}
 	}
-	if (found != 0)
+	while (scan.at < scan.end && memchr(" \t\r\n", *scan.at, 4) != NULL)
+		scan.at++;
+	if (found != 0 || scan.at < scan.end)
 		return RT_MALFORMED;
 	if (subscribe.at == NULL)
 	{
