@@ -63,18 +63,20 @@ struct hub
 	struct eval_registry *registry;	/* where views join their groups; NULL: nowhere */
 	uint64_t	stamp;
 	struct buffer key;			/* scratch */
+	struct buffer names;		/* of the event at hand, without escapes */
 	struct buffer scratch;		/* keys of values */
 	struct row	data;
 	struct row	old;
 	struct row	image;			/* old image of an update */
 };
 
-/* An event for one user among what a view has. */
-struct addressed
+/* A piece of what a view has, once it has something for one user alone. */
+struct item
 {
-	size_t		at;				/* of the event, in the text */
+	size_t		at;				/* of its events, in the text */
 	size_t		len;
-	size_t		after;			/* where it stands in what is for all: behind so many bytes */
+	unsigned	nevents;
+	bool		is_addressed;
 	size_t		user_at;		/* of the user's name, in the text */
 	size_t		user_len;
 	enum priority priority;
@@ -85,12 +87,11 @@ struct view_pending
 {
 	struct view_pending *next;	/* in the order of first touch, or in the pool */
 	struct view *view;
-	struct buffer text;			/* events for all, with commas */
-	struct buffer addressed_text;
-	struct addressed *addressed;
-	unsigned	naddressed;
-	unsigned	addressed_room;
-	unsigned	nevents;
+	struct buffer text;			/* events for all, with commas; from the first item on, items */
+	struct item *items;			/* in the order of the transaction */
+	unsigned	nitems;
+	unsigned	items_room;
+	unsigned	nevents;		/* for all, of the part at hand */
 	unsigned	part;
 	enum priority priority;
 	const char *gap;
@@ -161,6 +162,7 @@ hub_free(struct hub *hub)
 {
 	memory_free(hub->wildcards.at);
 	buffer_release(&hub->key);
+	buffer_release(&hub->names);
 	buffer_release(&hub->scratch);
 	row_release(&hub->data);
 	row_release(&hub->old);
@@ -198,21 +200,12 @@ find_entity(struct hub *hub, struct slice key)
 	return entity;
 }
 
-/* A view's entity. Its names are plain, an event's as inside JSON: they are the same or escaped alike. */
+/* A view's entity. */
 static struct slice
 view_entity_key(struct hub *hub, const struct view *view)
 {
-	struct buffer json;
-	struct slice key;
-	size_t		len;
-
-	buffer_init(&json);
-	buffer_puts_json(&json, view->feature);
-	len = json.len;
-	buffer_puts_json(&json, view->entity_name);
-	key = entity_key(hub, json.at + 1, len - 2, json.at + len + 1, json.len - len - 2);
-	buffer_release(&json);
-	return key;
+	return entity_key(hub, view->feature, strlen(view->feature), view->entity_name,
+					  strlen(view->entity_name));
 }
 
 static struct bucket *
@@ -538,14 +531,14 @@ deliver_to_all(struct hub_stream *stream, const struct view *view, const struct 
 /* A frame of events. */
 static struct frame *
 build_frame(struct hub_stream *stream, const struct view_pending *pending, struct slice events,
-			bool is_last)
+			unsigned part, bool is_last)
 {
 	struct buffer head;
 	struct frame *frame;
 	char	   *to;
 
 	buffer_init(&head);
-	protocol_begin_commit(&head, pending->view->id, stream->xid, pending->part, is_last, false);
+	protocol_begin_commit(&head, pending->view->id, stream->xid, part, is_last, false);
 	frame = frame_new_empty(head.len + events.len + 2);
 	to = frame_payload_at(frame);
 	memcpy(to, head.at, head.len);
@@ -558,114 +551,140 @@ build_frame(struct hub_stream *stream, const struct view_pending *pending, struc
 	return frame;
 }
 
-/* Whether an addressed event is for a user, whose name stands escaped in the event. */
+/* Whether an item is for a user; NULL: for everybody. */
 static bool
-is_for(const struct addressed *addressed, const struct view_pending *pending, const char *user)
+is_for(const struct view_pending *pending, const struct item *item, const char *user)
 {
-	const char *name = pending->addressed_text.at + addressed->user_at;
-	struct buffer json;
-	bool		is_same;
-
-	if (user == NULL)
-		return false;
-	buffer_init(&json);
-	buffer_puts_json(&json, user);
-	is_same = json.len - 2 == addressed->user_len
-		&& memcmp(json.at + 1, name, addressed->user_len) == 0;
-	buffer_release(&json);
-	return is_same;
+	return !item->is_addressed
+		|| (user != NULL && strlen(user) == item->user_len
+			&& memcmp(pending->text.at + item->user_at, user, item->user_len) == 0);
 }
 
-/* Appends events to a list; a comma between them, if the piece begins with one, is not the list's. */
+/* The last parts of a transaction as a user gets them. */
+struct parts
+{
+	struct delivery *at;
+	unsigned	n;
+	unsigned	room;
+};
+
 static void
-put_piece(struct buffer *list, struct slice events, size_t from, size_t to)
+parts_add(struct hub_stream *stream, const struct view_pending *pending, struct parts *parts,
+		  struct buffer *text, unsigned nevents, bool is_last)
 {
-	if (from < to && events.at[from] == ',')
-		from++;
-	if (from == to)
-		return;
-	if (list->len > 0)
-		buffer_put(list, ",", 1);
-	buffer_put(list, events.at + from, to - from);
+	struct delivery *one;
+
+	if (parts->n == parts->room)
+	{
+		parts->room = parts->room ? parts->room * 2 : 2;
+		parts->at = memory_resize(parts->at, sizeof(struct delivery) * parts->room);
+	}
+	one = &parts->at[parts->n];
+	one->frame = build_frame(stream, pending, buffer_slice(text), pending->part + parts->n, is_last);
+	one->xid = stream->xid;
+	one->nevents = nevents;
+	one->gap = NULL;
+	parts->n++;
+	text->len = 0;
 }
 
-/* The frame for one user: what is for all, and what is for him, in the order of the transaction. */
-static struct frame *
-build_for_user(struct hub_stream *stream, struct view_pending *pending, const char *user,
-			   bool is_last, struct delivery *delivery)
+/* Puts the items that are for a user together. */
+static void
+parts_build(struct hub_stream *stream, const struct view_pending *pending, const char *user,
+			struct parts *parts)
 {
-	struct slice common = buffer_slice(&pending->text);
+	enum priority priority = pending->priority;
 	struct buffer text;
-	struct frame *frame;
-	size_t		done = 0;		/* of what is for all */
+	unsigned	nevents = 0;
 
 	buffer_init(&text);
-	for (unsigned i = 0; i < pending->naddressed; i++)
+	for (unsigned i = 0; i < pending->nitems; i++)
 	{
-		const struct addressed *one = &pending->addressed[i];
+		const struct item *item = &pending->items[i];
 
-		if (!is_for(one, pending, user))
+		if (!is_for(pending, item, user))
 			continue;
-		put_piece(&text, common, done, one->after);
-		done = one->after;
-		put_piece(&text, buffer_slice(&pending->addressed_text), one->at, one->at + one->len);
-		delivery->nevents++;
-		if (one->priority > delivery->priority)
-			delivery->priority = one->priority;
+		if (text.len > 0 && text.len + 1 + item->len > PROTOCOL_PART_FILL)
+		{
+			parts_add(stream, pending, parts, &text, nevents, false);
+			nevents = 0;
+		}
+		if (text.len > 0)
+			buffer_put(&text, ",", 1);
+		buffer_put(&text, pending->text.at + item->at, item->len);
+		nevents += item->nevents;
+		if (item->priority > priority)
+			priority = item->priority;
 	}
-	put_piece(&text, common, done, common.len);
-	frame = build_frame(stream, pending, buffer_slice(&text), is_last);
+	if (nevents > 0)
+		parts_add(stream, pending, parts, &text, nevents, true);
+	for (unsigned i = 0; i < parts->n; i++)
+		parts->at[i].priority = priority;
 	buffer_release(&text);
-	return frame;
+}
+
+static void
+parts_deliver(struct hub_stream *stream, const struct parts *parts, struct subscription *subscription)
+{
+	for (unsigned i = 0; i < parts->n; i++)
+	{
+		stream->deliver(stream->arg, subscription, &parts->at[i]);
+		stats_add(STAT_EVENTS_OUT, parts->at[i].nevents);
+	}
+}
+
+static void
+parts_release(struct parts *parts)
+{
+	for (unsigned i = 0; i < parts->n; i++)
+		frame_unref(parts->at[i].frame);
+	memory_free(parts->at);
+	memset(parts, 0, sizeof(*parts));
 }
 
 /* Gives each subscription what is for all, with what is for its user alone. */
 static void
-deliver_addressed(struct hub_stream *stream, struct view_pending *pending, bool is_last,
-				  const struct delivery *common)
+deliver_items(struct hub_stream *stream, struct view_pending *pending)
 {
 	const struct subscriptions *list = targets(stream, pending->view);
+	struct parts common = {NULL, 0, 0};
 
+	parts_build(stream, pending, NULL, &common);
 	for (unsigned i = 0; i < list->n; i++)
 	{
 		const char *user = stream->hub->user_of(list->at[i]);
-		struct delivery delivery = *common;
+		struct parts own = {NULL, 0, 0};
 		bool		is_addressed = false;
 
-		for (unsigned k = 0; k < pending->naddressed && !is_addressed; k++)
-			is_addressed = is_for(&pending->addressed[k], pending, user);
+		for (unsigned k = 0; k < pending->nitems && !is_addressed; k++)
+			is_addressed = pending->items[k].is_addressed && is_for(pending, &pending->items[k], user);
 		if (is_addressed)
-			delivery.frame = build_for_user(stream, pending, user, is_last, &delivery);
-		if (delivery.frame == NULL)
-			continue;
-		stream->deliver(stream->arg, list->at[i], &delivery);
-		stats_add(STAT_EVENTS_OUT, delivery.nevents);
-		if (is_addressed)
-			frame_unref(delivery.frame);
+			parts_build(stream, pending, user, &own);
+		parts_deliver(stream, is_addressed ? &own : &common, list->at[i]);
+		parts_release(&own);
 	}
+	parts_release(&common);
 }
 
-/* Sends what was collected for a view as one part. */
+/* Sends what was collected for a view as one part; items as the last parts. */
 static void
 flush_part(struct hub_stream *stream, struct view_pending *pending, bool is_last)
 {
 	struct delivery delivery = {NULL, stream->xid, pending->priority, pending->nevents, NULL};
 
-	if (pending->nevents == 0 && pending->naddressed == 0)
+	if (pending->nitems > 0)
+	{
+		deliver_items(stream, pending);
 		return;
-	if (pending->nevents > 0)
-		delivery.frame = build_frame(stream, pending, buffer_slice(&pending->text), is_last);
-	if (pending->naddressed > 0)
-		deliver_addressed(stream, pending, is_last, &delivery);
-	else
-		deliver_to_all(stream, pending->view, &delivery);
-	if (delivery.frame != NULL)
-		frame_unref(delivery.frame);
+	}
+	if (pending->nevents == 0)
+		return;
+	delivery.frame = build_frame(stream, pending, buffer_slice(&pending->text), pending->part, is_last);
+	deliver_to_all(stream, pending->view, &delivery);
+	frame_unref(delivery.frame);
 	pending->part++;
 	pending->nevents = 0;
-	pending->naddressed = 0;
 	pending->text.len = 0;
-	pending->addressed_text.len = 0;
 }
 
 /* Returns what was collected to the pool. */
@@ -724,8 +743,7 @@ pending_of(struct hub_stream *stream, struct view *view)
 	pending->next = NULL;
 	pending->view = view;
 	pending->text.len = 0;
-	pending->addressed_text.len = 0;
-	pending->naddressed = 0;
+	pending->nitems = 0;
 	pending->nevents = 0;
 	pending->part = 0;
 	pending->priority = PRIORITY_LOW;
@@ -744,27 +762,37 @@ add_gap(struct hub_stream *stream, struct view *view, const char *reason)
 		pending_of(stream, view)->gap = reason;
 }
 
-/* Adds an event for one user. */
-static void
-add_addressed(struct view_pending *pending, const struct event *event, enum edge edge, bool has_row)
+/* Adds an item whose events are the text from a place on. */
+static struct item *
+add_item(struct view_pending *pending, size_t at, unsigned nevents)
 {
-	struct addressed *one;
+	struct item *item;
 
-	if (pending->naddressed == pending->addressed_room)
+	if (pending->nitems == pending->items_room)
 	{
-		pending->addressed_room = pending->addressed_room ? pending->addressed_room * 2 : 4;
-		pending->addressed = memory_resize(pending->addressed,
-										   sizeof(struct addressed) * pending->addressed_room);
+		pending->items_room = pending->items_room ? pending->items_room * 2 : 4;
+		pending->items = memory_resize(pending->items, sizeof(struct item) * pending->items_room);
 	}
-	one = &pending->addressed[pending->naddressed++];
-	one->at = pending->addressed_text.len;
-	one->after = pending->text.len;
-	view_write_event(pending->view, event, edge, has_row, false, &pending->addressed_text);
-	one->len = pending->addressed_text.len - one->at;
-	one->user_at = pending->addressed_text.len;
-	one->user_len = event->to_user.len;
-	one->priority = event->priority;
-	buffer_put_slice(&pending->addressed_text, event->to_user);
+	item = &pending->items[pending->nitems++];
+	memset(item, 0, sizeof(*item));
+	item->at = at;
+	item->len = pending->text.len - at;
+	item->nevents = nevents;
+	return item;
+}
+
+/* Remembers whom an item is for: the user's name without escapes. */
+static void
+address_item(struct view_pending *pending, struct item *item, const struct event *event)
+{
+	char	   *name = buffer_reserve(&pending->text, event->to_user.len);
+	long		len = jsonscan_unescape(event->to_user, name);
+
+	item->is_addressed = true;
+	item->user_at = pending->text.len;
+	item->user_len = len < 0 ? 0 : (size_t) len;
+	item->priority = event->priority;
+	pending->text.len += item->user_len;
 }
 
 /* Adds an event to what a view gets of this transaction. */
@@ -778,16 +806,29 @@ add_event(struct hub_stream *stream, struct view *view, const struct event *even
 	if (targets(stream, view)->n == 0)
 		return;
 	pending = pending_of(stream, view);
-	if (event->to_user.at != NULL)
+	if (event->to_user.at != NULL && pending->nitems == 0 && pending->nevents > 0)
+		add_item(pending, 0, pending->nevents);
+	if (event->to_user.at != NULL || pending->nitems > 0)
 	{
-		add_addressed(pending, event, edge, has_row);
-		return;
+		size_t		at = pending->text.len;
+		struct item *item;
+
+		view_write_event(view, event, edge, has_row, is_without_keys, &pending->text);
+		item = add_item(pending, at, 1);
+		if (event->to_user.at != NULL)
+		{
+			address_item(pending, item, event);
+			return;
+		}
 	}
-	if (pending->nevents > 0 && pending->text.len + event->text.len > PROTOCOL_PART_MAX)
-		flush_part(stream, pending, false);
-	if (pending->nevents > 0)
-		buffer_put(&pending->text, ",", 1);
-	view_write_event(view, event, edge, has_row, is_without_keys, &pending->text);
+	else
+	{
+		if (pending->nevents > 0 && pending->text.len + 1 + event->text.len > PROTOCOL_PART_FILL)
+			flush_part(stream, pending, false);
+		if (pending->nevents > 0)
+			buffer_put(&pending->text, ",", 1);
+		view_write_event(view, event, edge, has_row, is_without_keys, &pending->text);
+	}
 	pending->nevents++;
 	if (event->priority > pending->priority)
 		pending->priority = event->priority;
@@ -800,6 +841,8 @@ struct matching
 {
 	struct hub_stream *stream;
 	const struct event *event;
+	struct slice feature;		/* without escapes */
+	struct slice entity;
 	const struct row *new_row;
 	const struct row *old_row;
 	bool		is_derived;
@@ -846,7 +889,7 @@ match_index(const struct matching *m, struct column_index *index, const struct r
 
 	if (value == NULL)
 	{
-		if (m->event->kind != EVENT_OTHER)
+		if (m->event->kind != EVENT_OTHER || m->is_derived)
 			HASH_ITER(hh, index->buckets, bucket, next)
 				match_views(m, &bucket->views);
 		return;
@@ -902,22 +945,28 @@ read_images(struct matching *m)
 	}
 }
 
+/* Whether an event is of what a view names. */
+static bool
+is_named(const struct matching *m, const struct view *view)
+{
+	return (view->feature == NULL || slice_equals(m->feature, view->feature))
+		&& (view->entity_name == NULL || slice_equals(m->entity, view->entity_name));
+}
+
 /* Calls match_view() for wildcard views whose role may read the entity. */
 static void
 match_wildcards(struct matching *m)
 {
 	const struct views *list = &m->stream->hub->wildcards;
-	const struct event *event = m->event;
 
 	for (unsigned i = 0; i < list->n; i++)
 	{
 		struct view *view = list->at[i];
 		const struct entity_access *access;
 
-		if ((view->feature != NULL && !slice_equals(event->feature, view->feature))
-			|| (view->entity_name != NULL && !slice_equals(event->entity, view->entity_name)))
+		if (!is_named(m, view))
 			continue;
-		access = role_access_find(view->role, event->feature, event->entity);
+		access = role_access_find(view->role, m->feature, m->entity);
 		if (access == NULL || !access->can_read
 			|| (access->has_policies && !view_has_policy_for(view, access)))
 			continue;
@@ -955,24 +1004,51 @@ remember_row(struct hub_stream *stream, struct chunk *chunk, const struct event 
 	}
 }
 
+/* Whether a role may not read what an event is of; what is not registered any more it may have read. */
+static bool
+is_closed(const struct matching *m, const struct view *view)
+{
+	const struct entity_access *access = role_access_find(view->role, m->feature, m->entity);
+
+	return access != NULL && !access->can_read;
+}
+
 /* Markers: the views of an entity, or all of them, get a gap, or are told that rights changed. */
 static void
-match_marker(struct hub_stream *stream, const struct event *event)
+match_marker(const struct matching *m)
 {
+	struct hub_stream *stream = m->stream;
+	enum event_kind kind = m->event->kind;
 	struct view *view;
 	struct view *next;
 
 	HASH_ITER(hh, stream->hub->views, view, next)
 	{
-		if (event->kind != EVENT_GAP
-			&& ((view->feature != NULL && !slice_equals(event->feature, view->feature))
-				|| (view->entity_name != NULL && !slice_equals(event->entity, view->entity_name))))
+		if (kind != EVENT_GAP && !is_named(m, view))
 			continue;
-		if (event->kind != EVENT_ACCESS)
-			add_gap(stream, view, event->kind == EVENT_GAP ? "error" : "resync");
-		else if (stream->on_access != NULL)
+		if (kind == EVENT_GAP)
+			add_gap(stream, view, "error");
+		else if (kind == EVENT_RESYNC && !is_closed(m, view))
+			add_gap(stream, view, "resync");
+		else if (kind == EVENT_ACCESS && stream->on_access != NULL)
 			stream->on_access(stream->arg, view);
 	}
+}
+
+/* A name of the event at hand without escapes; the buffer has room. */
+static struct slice
+plain_name(struct hub *hub, struct slice name)
+{
+	char	   *at = hub->names.at + hub->names.len;
+	long		len;
+
+	if (memchr(name.at, '\\', name.len) == NULL)
+		return name;
+	len = jsonscan_unescape(name, at);
+	name.at = at;
+	name.len = len < 0 ? 0 : (size_t) len;
+	hub->names.len += name.len;
+	return name;
 }
 
 /* Finds the views of an event. */
@@ -980,15 +1056,18 @@ static void
 match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *event)
 {
 	struct hub *hub = stream->hub;
-	struct matching m = {stream, event, NULL, NULL, is_derived(stream, event), false, false};
+	struct matching m = {.stream = stream, .event = event, .is_derived = is_derived(stream, event)};
 	struct entity *entity;
 
 	hub->stamp++;
-	entity = find_entity(hub, entity_key(hub, event->feature.at, event->feature.len,
-										 event->entity.at, event->entity.len));
+	hub->names.len = 0;
+	buffer_reserve(&hub->names, event->feature.len + event->entity.len);
+	m.feature = plain_name(hub, event->feature);
+	m.entity = plain_name(hub, event->entity);
+	entity = find_entity(hub, entity_key(hub, m.feature.at, m.feature.len, m.entity.at, m.entity.len));
 	if (event->kind == EVENT_GAP || event->kind == EVENT_RESYNC || event->kind == EVENT_ACCESS)
 	{
-		match_marker(stream, event);
+		match_marker(&m);
 		return;
 	}
 	/* Rows of a table that a policy reads: what its views may see may be something else now. */
@@ -1033,7 +1112,7 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 	stream->xid = chunk->xid;
 	stream->is_inside = true;
 	if (chunk->is_broken)
-		match_marker(stream, &broken);
+		match_marker(&(struct matching) {.stream = stream, .event = &broken});
 	for (unsigned i = 0; i < chunk->nevents; i++, stream->ordinal++)
 		match_event(stream, chunk, &chunk->events[i]);
 	if (chunk->is_last)
@@ -1093,8 +1172,7 @@ hub_stream_free(struct hub_stream *stream)
 		struct view_pending *next = stream->pool->next;
 
 		buffer_release(&stream->pool->text);
-		buffer_release(&stream->pool->addressed_text);
-		memory_free(stream->pool->addressed);
+		memory_free(stream->pool->items);
 		memory_free(stream->pool);
 		stream->pool = next;
 	}

@@ -29,6 +29,7 @@
 #define PROTOCOL_VALUE_MAX 4096			/* bytes of a filter's value */
 #define PROTOCOL_LIMIT_MAX 1000000
 #define PROTOCOL_PART_MAX (256 * 1024)	/* bytes of a commit or snapshot frame before it is split */
+#define PROTOCOL_PART_FILL (PROTOCOL_PART_MAX - 256)	/* of its events or rows */
 
 /* Codes of errors and refusals, as peers read them. */
 #define CODE_BAD_FRAME "bad_frame"

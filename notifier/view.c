@@ -515,15 +515,15 @@ view_edge(const struct view *view, const struct event *event, bool is_derived,
 	{
 		case EVENT_UPDATED:
 			if (is_in == FILTER_OMITTED || was_in == FILTER_OMITTED)
-				return EDGE_OMITTED;
+				return view_wants_name(view, "updated") || view_wants_name(view, "entered")
+					|| view_wants_name(view, "left") ? EDGE_OMITTED : EDGE_NONE;
 			return update_edge(view, event, was_in == FILTER_YES, is_in == FILTER_YES);
 		case EVENT_DELETED:
 			if (was_in == FILTER_OMITTED)
-				return EDGE_OMITTED;
+				return view_wants(view, event->action) ? EDGE_OMITTED : EDGE_NONE;
 			return was_in == FILTER_YES && view_wants(view, event->action) ? EDGE_SAME : EDGE_NONE;
 		case EVENT_CREATED:
-			if (is_in == FILTER_OMITTED)
-				return EDGE_OMITTED;
+			is_derived = true;	/* its data is a row, too */
 			break;
 		case EVENT_STATUS_CHANGED:
 			if (!shows_status(view))
@@ -532,10 +532,12 @@ view_edge(const struct view *view, const struct event *event, bool is_derived,
 		default:
 			break;
 	}
+	if (is_in == FILTER_NO || !view_wants(view, event->action))
+		return EDGE_NONE;
 	/* A custom event whose data lacks a column that the filter names is not for the view. */
 	if (is_in == FILTER_OMITTED)
 		return is_derived ? EDGE_OMITTED : EDGE_NONE;
-	return is_in == FILTER_YES && view_wants(view, event->action) ? EDGE_SAME : EDGE_NONE;
+	return EDGE_SAME;
 }
 
 /* Appends an object's members that are shown. */
