@@ -13,6 +13,9 @@ import path from 'node:path';
 
 const PROGRAM = process.env.SERVER_DOUBLE ?? path.resolve(import.meta.dirname ?? '.', 'double');
 const DEADLINE_MS = 30000;
+const running = new Set();
+
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
 
 // Rejects when a promise takes too long, saying what was waited for.
 export function within(what, promise, ms = DEADLINE_MS) {
@@ -43,6 +46,11 @@ export class Server {
 		server.process = spawn(argv[0], argv.slice(1),
 			{ stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } });
 		server.exited = once(server.process, 'exit');
+		running.add(server.process);
+		server.process.on('exit', () => running.delete(server.process));
+		// a test that failed may leave it behind, and must not wait for it
+		server.process.unref();
+		server.process.stderr.unref();
 		server.process.stderr.on('data', (data) => { server.log += data; });
 		await until('the server listens', () => {
 			if (server.process.exitCode !== null) throw new Error(`the server ended:\n${server.log}`);
@@ -76,6 +84,7 @@ export class Raw {
 		raw.socket = options.path ? net.connect(options.path)
 			: options.tls ? tls.connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false, ...options.tls })
 				: net.connect({ port: server.port, host: '127.0.0.1', ...options.connect });
+		raw.socket.unref();
 		raw.socket.on('error', (error) => { raw.error = error; });
 		raw.socket.on('data', (data) => {
 			raw.chunks.push(data);

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Server, Raw, request, until, websocket, stats } from './helper.js';
+import { Server, Raw, request, until, websocket, within } from './helper.js';
 
 let server;
 let directory;
@@ -270,7 +270,7 @@ test('unix socket', async () => {
 	assert.equal((await raw.message()).length, 3000000);
 	raw.destroy();
 	own.process.kill('SIGKILL');
-	await own.exited;
+	await within('it ends', own.exited);
 	assert.ok(fs.existsSync(socket));
 	const next = await Server.start(['--listen', `127.0.0.1:0, unix:${socket}`]);
 	await until('it takes the stale socket over', () => next.log.includes(`listening address=unix:${socket}`));
