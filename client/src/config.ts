@@ -5,6 +5,7 @@
 
 import type { Conflict, ConflictField, Operation } from './pending.js';
 import type { FilterTerm, Id, SnapshotRow } from './protocol.js';
+import type { Resolution } from './resolution.js';
 
 /** How writes reach the server: whatever API the application has. Each may be missing. */
 export interface StoreApi<T>
@@ -51,11 +52,6 @@ export interface Storage
 	save(key: string, saved: Saved): Promise<void>;
 	remove(key: string): Promise<void>;
 }
-
-export type Choice = 'local' | 'remote';
-
-/** How to resolve a conflict: all fields alike, each by itself, or the values to keep. */
-export type Resolution<T> = Choice | { [F in keyof T]?: Choice } | ((conflict: Conflict<T>) => Partial<T>);
 
 export interface StoreConfig<T extends object>
 {

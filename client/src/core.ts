@@ -14,12 +14,13 @@
 //	  request of the long poll (`loadBeside`); positions say exactly what of the stream comes after.
 // 4. A frame that cannot be read is a gap for the views whose data it may have carried.
 
-import { Connection, type ConnectionOptions, type Status, type TokenReason } from './connection.js';
+import { fetchItems } from './beside.js';
+import { Connection, type ConnectionOptions, type Status } from './connection.js';
 import { RealtimeError, report } from './error.js';
 import { serverSentEvents } from './events.js';
-import { longPoll, poll } from './poll.js';
+import { longPoll } from './poll.js';
 import { covers, includes, parsePosition, type Position } from './position.js';
-import { readFrame, type BadFrame, type FilterTerm, type Frame, type Id, type Priority, type RealtimeEvent,
+import { type BadFrame, type FilterTerm, type Frame, type Id, type Priority, type RealtimeEvent,
 	type Row, type SnapshotRow, type Subscription } from './protocol.js';
 import { afterwards, batch, Value, type Observable } from './signal.js';
 import { EventStream } from './stream.js';
@@ -711,30 +712,11 @@ export class RealtimeCore
 	}
 
 	/** One request beside the stream: what a subscription brings, as items. Returns the position it ends at. */
-	private async fetchItems(subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
+	private fetchItems(subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
 	{
-		const { token } = this.options;
-		const context = { base: this.connection.base, fetch: this.options.fetch, token: this.connection.token };
-		let reason: TokenReason = 'connect';
+		const { base, token } = this.connection;
 
-		for (;;)
-		{
-			if (token && (context.token === undefined || reason === 'unauthorized'))
-				context.token = await token(reason) ?? undefined;
-			try
-			{
-				const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout: 10 }, signal);
-				const end = readItems(frames, items);
-
-				return position ?? end ?? '';
-			}
-			catch (error)
-			{
-				if (!(error instanceof RealtimeError) || error.detail !== 401 || reason === 'unauthorized' || !token)
-					throw error;
-				reason = 'unauthorized';
-			}
-		}
+		return fetchItems({ base, token, fetch: this.options.fetch }, this.options.token, subscription, signal, items);
 	}
 
 	/** Loads one listener beside the stream and joins the two; tries until it succeeds or is not wanted. */
@@ -916,42 +898,4 @@ export class RealtimeCore
 		view.part = -1;
 		this.stage.push({ view, item: { kind: 'gap', reason: 'bad_frame', position: undefined } });
 	}
-}
-
-/** Reads the frames of a poll as items; returns the last position. Throws what the server refuses. */
-function readItems(frames: unknown[], items: Item[]): string | undefined
-{
-	let rows: SnapshotRow[] = [];
-	let position: string | undefined;
-
-	for (const input of frames)
-	{
-		const frame = readFrame(input);
-
-		if (!frame)
-			continue;
-		if (!('op' in frame))
-			throw new RealtimeError('incomplete', frame.problem);
-		switch (frame.op)
-		{
-			case 'snapshot':
-				rows = [...rows, ...frame.rows];
-				if (frame.last)
-					items.push({ kind: 'load', rows });
-				break;
-			case 'commit':
-				items.push({ kind: 'events', tx: frame.tx, events: frame.events });
-				break;
-			case 'gap':
-				items.push({ kind: 'gap', reason: frame.reason, position: undefined });
-				break;
-			case 'position':
-			case 'subscribed':
-				position = frame.position;
-				break;
-			case 'error':
-				throw new RealtimeError(frame.code, frame.message);
-		}
-	}
-	return position;
 }

@@ -4,7 +4,7 @@
 //	What the package offers. Importing it does nothing: it is safe on a server.
 
 export { RealtimeClient } from './client.js';
-export type { BulkOperation, Choice, Item, Lock, Reply, Resolution, Saved, Storage, StoreApi, StoreConfig,
+export type { BulkOperation, Item, Lock, Reply, Saved, Storage, StoreApi, StoreConfig,
 	StoreState } from './config.js';
 export type { State, Status, TokenReason } from './connection.js';
 export { RealtimeCore, type ClientOptions, type ClientStats, type ListenOptions, type Page,
@@ -16,6 +16,7 @@ export { longPoll } from './poll.js';
 export { covers, includes, parsePosition, type Position } from './position.js';
 export type { EventMeta, FilterTerm, Frame, Id, Operator, Priority, RealtimeEvent, Row, SnapshotRow,
 	Subscription } from './protocol.js';
+export type { Choice, Resolution } from './resolution.js';
 export { batch, type Observable } from './signal.js';
 export { EntityStore, type Request, type StoreHandler } from './store.js';
 export { EventStream } from './stream.js';

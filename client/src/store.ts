@@ -9,20 +9,22 @@
 // 2. Writes go through the application's API. The reply names its transaction; the operation ends when the
 //	  position of the rows covers it, in the same batch that has its events. A reply without a transaction is
 //	  followed by a read of the row, whose position covers the write.
-// 3. Rows that come while an `add` is under way may be its own. They are held back until it is
-//	  answered (`heldTime` at most): a new row is never shown twice.
-// 4. The store lives while somebody has subscribed to it, or from start() to stop().
+// 3. The store lives while somebody has subscribed to it, or from start() to stop().
 
 import { BulkOperations } from './bulk.js';
-import type { Item, Lock, Reply, Resolution, StoreConfig, StoreState } from './config.js';
+import type { BulkOperation, Item, Reply, StoreConfig, StoreState } from './config.js';
 import type { RealtimeCore } from './core.js';
 import { equal } from './equal.js';
 import { RealtimeError, report } from './error.js';
+import { Items } from './items.js';
 import { Locks } from './locks.js';
+import { comparator } from './order.js';
 import { Outbox } from './outbox.js';
 import { Pending, type Cause, type Conflict, type Operation, type PendingOperation } from './pending.js';
 import { covers, includes, parsePosition } from './position.js';
-import { isObject, type Id, type RealtimeEvent, type Row, type SnapshotRow, type Subscription } from './protocol.js';
+import { type Id, type RealtimeEvent, type Row, type SnapshotRow, type Subscription } from './protocol.js';
+import { usualReply } from './reply.js';
+import { chosen, type Resolution } from './resolution.js';
 import { Rows } from './rows.js';
 import { afterwards, atEnd, batch, Listeners, Value } from './signal.js';
 import { keyOf, requestOf, type Sink } from './view.js';
@@ -33,47 +35,9 @@ export type Request<T> = (id: Id, patch: Partial<T>) => Promise<unknown>;
 /** Told of an event that was applied: the row's item (as it was, when it is gone), and the event. */
 export type StoreHandler<T> = (item: Item<T> | undefined, event: RealtimeEvent<T>) => void;
 
-const heldTime = 3000;
-
-/** What an API's reply is usually like: `{success, data, meta: {tx}}`, or with `tx` beside the data. */
-function usualReply<T>(reply: unknown): Reply<T>
-{
-	if (!isObject(reply))
-		return {};
-	if (reply.success === false)
-	{
-		const problem = isObject(reply.error) ? reply.error : reply;
-
-		throw new RealtimeError('refused', String(problem.message ?? 'refused'), reply);
-	}
-	return {
-		tx: ((isObject(reply.meta) ? reply.meta.tx : undefined) ?? reply.tx) as string | undefined,
-		row: isObject(reply.data) ? reply.data as Partial<T> : undefined
-	};
-}
-
-/** Compares rows as an `order` of the protocol does: nulls count as larger than all else. */
-function comparator(order: string[]): (a: Row, b: Row) => number
-{
-	const terms = order.map((term) => /^(.*?)(?:\.(asc|desc))?$/.exec(term)!);
-
-	return (a, b) =>
-	{
-		for (const [, column, direction] of terms)
-		{
-			const [x, y] = [a[column!] ?? null, b[column!] ?? null] as [string | null, string | null];
-
-			if (x !== y)
-				return (direction === 'desc' ? -1 : 1) * (x === null ? 1 : y === null ? -1 : x < y ? -1 : 1);
-		}
-		return 0;
-	};
-}
-
 export class EntityStore<T extends object = Row>
 {
 	readonly config: StoreConfig<T>;
-	private readonly isOptimistic: boolean;
 	private readonly isCaching: boolean;
 	private readonly state: Value<StoreState<T>>;
 	private readonly rows: Rows;
@@ -84,11 +48,7 @@ export class EntityStore<T extends object = Row>
 	private readonly handlers = new Map<string, Listeners<[Item<T> | undefined, RealtimeEvent<T>]>>();
 	private readonly conflictHandlers = new Listeners<[Conflict<T>]>();
 	private readonly compare: ((a: T, b: T) => number) | undefined;
-	private readonly shown = new Map<string, Item<T>>();
-	private readonly dirty = new Set<string>();
-	private readonly names = new Map<string, string>();		// a row's key to the one that it was first shown with
-	private readonly held = new Map<string, Set<PendingOperation>>();
-	private readonly local = new Map<string, Record<string, unknown>>();
+	private readonly display: Items<T>;
 	private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
 	private cause: Cause = { tx: undefined, at: undefined };
 	private atText: string | undefined;
@@ -96,8 +56,8 @@ export class EntityStore<T extends object = Row>
 	private isGapped = false;		// events were missed, and nothing was loaded since
 	private isCurrent = false;		// the rows are what the stream says they are
 	private hasMore = false;
-	private loading = false;
-	private error: Error | null = null;
+	private isLoading = false;
+	private problem: Error | null = null;
 	private limit: number | undefined;
 	private users = 0;
 	private isStarted = false;
@@ -109,10 +69,9 @@ export class EntityStore<T extends object = Row>
 
 	constructor(private readonly client: RealtimeCore, config: StoreConfig<T>)
 	{
-		const { enableOptimisticUpdates = true, enableConflictDetection = true, enableCaching = true } = config;
+		const { enableConflictDetection = true, enableCaching = true } = config;
 
 		this.config = config;
-		this.isOptimistic = enableOptimisticUpdates;
 		this.isCaching = enableCaching;
 		this.limit = config.limit;
 		this.compare = config.sort ?? (config.order && comparator(config.order) as (a: T, b: T) => number);
@@ -120,6 +79,7 @@ export class EntityStore<T extends object = Row>
 		this.rows = new Rows((key, before, after) => this.changed(key, before, after));
 		this.bulkOperations = new BulkOperations(config.bulkTimeout ?? 60000, () => this.publish());
 		this.locks = new Locks((key) => this.touch(key));
+		this.display = new Items(config, this.waiting, this.locks, () => this.publish());
 		this.outbox = new Outbox(this.waiting, {
 			read: (reply) => (config.readReply ?? usualReply)(reply) as Reply<T>,
 			isOffline: config.isOffline ?? (() => globalThis.navigator?.onLine === false),
@@ -150,6 +110,21 @@ export class EntityStore<T extends object = Row>
 	get itemsById(): ReadonlyMap<string, Item<T>>
 	{
 		return this.value.itemsById;
+	}
+
+	get loading(): boolean
+	{
+		return this.value.loading;
+	}
+
+	get error(): Error | null
+	{
+		return this.value.error;
+	}
+
+	get bulk(): readonly BulkOperation[]
+	{
+		return this.value.bulk;
 	}
 
 	get conflicts(): readonly Conflict<T>[]
@@ -334,13 +309,13 @@ export class EntityStore<T extends object = Row>
 
 	setLoading(loading: boolean): void
 	{
-		this.loading = loading;
+		this.isLoading = loading;
 		this.publish();
 	}
 
 	setError(error: Error | null): void
 	{
-		this.error = error;
+		this.problem = error;
 		this.publish();
 	}
 
@@ -448,10 +423,7 @@ export class EntityStore<T extends object = Row>
 	/** Fields that only this client knows, in `item.local`. They survive changes of the row. */
 	setLocal(id: Id, fields: Record<string, unknown>): void
 	{
-		const key = keyOf(id);
-
-		this.local.set(key, { ...this.local.get(key), ...fields });
-		this.touch(key);
+		this.display.setLocal(keyOf(id), fields);
 	}
 
 	/** Locks a row through the API; who has it is known from the event, or from the row. */
@@ -615,7 +587,7 @@ export class EntityStore<T extends object = Row>
 			{
 				if (this.isStarted && this.client.status.value.state !== 'connected')
 				{
-					this.error = null;
+					this.problem = null;
 					this.set(data);
 				}
 			}, (error) => this.setError(error)).finally(() => this.isStarted &&
@@ -630,7 +602,7 @@ export class EntityStore<T extends object = Row>
 		if (!after)
 		{
 			this.waiting.overwritten.delete(key);
-			this.held.delete(key);
+			this.display.show(key);
 		}
 		if (before !== after)
 			this.touch(key);
@@ -641,7 +613,7 @@ export class EntityStore<T extends object = Row>
 	{
 		this.cause = { tx: undefined, at: position === undefined ? undefined : parsePosition(position) };
 		this.rows.load(rows);
-		this.held.clear();
+		this.display.showAll();
 		this.loadedAt = Date.now();
 		this.isGapped = false;
 		this.hasMore = this.limit !== undefined && rows.length >= this.limit;
@@ -654,8 +626,8 @@ export class EntityStore<T extends object = Row>
 	{
 		this.isCurrent = true;
 		this.settle();
-		this.loading = false;
-		this.error = null;
+		this.isLoading = false;
+		this.problem = null;
 		for (const { resolve } of this.loads.splice(0))
 			afterwards(resolve);
 		this.publish();
@@ -676,15 +648,15 @@ export class EntityStore<T extends object = Row>
 		this.cause = { tx, at: this.cause.at };
 		this.waiting.note(tx);
 		if (newId !== undefined && event.id !== null)
-			this.rename(keyOf(event.id), keyOf(newId), newId);
+			this.display.rename(keyOf(event.id), keyOf(newId), newId);
 
-		const old = event.id === null ? undefined : this.shown.get(keyOf(event.id));
+		const old = event.id === null ? undefined : this.display.get(keyOf(event.id));
 		const effect = this.rows.apply(event, this.hasMore);
 
 		if (effect.kind === 'unknown')
 			this.gap(true);
 		if (effect.kind === 'created')
-			this.hold(effect.key, tx);
+			this.display.hold(effect.key, tx);
 		this.bulkOperations.take(event);
 		if (this.locks.take(event))
 			this.touch(keyOf(event.id!));
@@ -694,7 +666,7 @@ export class EntityStore<T extends object = Row>
 	/** Tells the handlers of an event that is shown now. */
 	private tell(kind: string, old: Item<T> | undefined, event: RealtimeEvent<T>): void
 	{
-		const item = event.id === null ? undefined : this.shown.get(keyOf(event.id)) ?? old;
+		const item = event.id === null ? undefined : this.display.get(keyOf(event.id)) ?? old;
 
 		try
 		{
@@ -711,21 +683,6 @@ export class EntityStore<T extends object = Row>
 		}
 		this.handlers.get(event.action)?.emit(item, event);
 		this.handlers.get('*')?.emit(item, event);
-	}
-
-	/** Does not show a new row that may be that of an `add` under way. */
-	private hold(key: string, tx: string): void
-	{
-		const adds = this.waiting.flying.filter((op) => op.kind === 'add' && op.key !== key);
-
-		if (!this.isOptimistic || adds.length === 0 || this.waiting.isMine(tx))
-			return;
-		this.held.set(key, new Set(adds));
-		this.later(`held ${key}`, heldTime, () =>
-		{
-			this.held.delete(key);
-			this.touch(key);
-		});
 	}
 
 	/** All up to a position is in the rows. */
@@ -760,7 +717,7 @@ export class EntityStore<T extends object = Row>
 		this.isCurrent = false;
 		for (const key of this.locks.clear())
 			this.touch(key);
-		this.loading = true;
+		this.isLoading = true;
 		this.publish();
 		if (isSelf)
 			afterwards(() => this.handle?.reload());
@@ -783,14 +740,14 @@ export class EntityStore<T extends object = Row>
 			const id = op.kind === 'add' && row ? this.idOf(row as T) : undefined;
 
 			if (id !== undefined)
-				this.rename(op.key, keyOf(id), id);
+				this.display.rename(op.key, keyOf(id), id);
 			this.waiting.replied(op, tx, row);
 			if (op.kind === 'remove')
 			{
 				for (const draft of this.waiting.of(op.key).filter(({ state }) => state === 'draft'))
 					this.drop(draft);
 			}
-			this.release(op);
+			this.display.release(op);
 			this.touch(op.key);
 			this.settle();
 		});
@@ -843,7 +800,7 @@ export class EntityStore<T extends object = Row>
 		{
 			this.waiting.landed(op);
 			this.drop(op);
-			this.release(op);
+			this.display.release(op);
 			// What was to follow on a row that was not created cannot be sent.
 			for (const other of op.kind === 'add' ? this.waiting.of(op.key) : [])
 			{
@@ -852,38 +809,6 @@ export class EntityStore<T extends object = Row>
 			}
 			this.setError(error instanceof Error ? error : new Error(String(error)));
 		});
-	}
-
-	/** Shows the rows that were held for an `add` that is answered. */
-	private release(op: PendingOperation): void
-	{
-		for (const [key, waits] of this.held)
-		{
-			if (!waits.delete(op) || waits.size > 0)
-				continue;
-			this.held.delete(key);
-			this.touch(key);
-		}
-	}
-
-	/** A row has another key now. It is shown under the same one as before. */
-	private rename(from: string, to: string, id: Id): void
-	{
-		if (from === to)
-			return;
-		const fields = this.local.get(from);
-
-		this.waiting.rename(from, to, id);
-		this.names.set(to, this.names.get(from) ?? from);
-		this.names.delete(from);
-		this.held.delete(to);
-		if (fields)
-		{
-			this.local.delete(from);
-			this.local.set(to, fields);
-		}
-		this.touch(from);
-		this.touch(to);
 	}
 
 	/** Keeps the rows for a warm start. */
@@ -903,8 +828,7 @@ export class EntityStore<T extends object = Row>
 	/** A row is to be shown anew. */
 	private touch(key: string): void
 	{
-		this.dirty.add(key);
-		this.publish();
+		this.display.touch(key);
 	}
 
 	/** Computes what is shown, once at the end of the batch. */
@@ -924,35 +848,7 @@ export class EntityStore<T extends object = Row>
 	{
 		const conflicts = this.waiting.conflicts(this.rows.map) as Conflict<T>[];
 		const before = new Set(this.value.conflicts.map(({ key }) => key));
-		const now = new Set(conflicts.map(({ key }) => key));
-
-		for (const key of [...before, ...now])
-		{
-			if (before.has(key) !== now.has(key))
-				this.dirty.add(key);
-		}
-		for (const key of this.dirty)
-			this.shown.delete(key);
-
-		const keys = new Set(this.rows.map.keys());
-
-		for (const op of this.waiting.ops)
-		{
-			if (op.kind === 'add' && (this.isOptimistic || op.state === 'draft'))
-				keys.add(op.key);
-		}
-		for (const key of keys)
-		{
-			if (!this.dirty.has(key) && this.shown.has(key))
-				continue;
-			const item = this.held.has(key) ? undefined : this.build(key, now.has(key));
-
-			if (item)
-				this.shown.set(key, item);
-		}
-		this.dirty.clear();
-
-		const items = [...keys].map((key) => this.shown.get(key)).filter((item) => item !== undefined);
+		const items = this.display.compute(this.rows.map, new Set(conflicts.map(({ key }) => key)));
 		const { compare } = this;
 
 		if (compare)
@@ -960,8 +856,8 @@ export class EntityStore<T extends object = Row>
 		this.state.set({
 			items,
 			itemsById: new Map(items.map((item) => [keyOf(item.id), item])),
-			loading: this.loading,
-			error: this.error,
+			loading: this.isLoading,
+			error: this.problem,
 			conflicts,
 			hasConflicts: conflicts.length > 0,
 			pending: this.waiting.ops.map((op) => ({ ...op }) as unknown as Operation<T>),
@@ -984,50 +880,4 @@ export class EntityStore<T extends object = Row>
 		if (this.config.resolveConflict)
 			this.resolve(conflict.id, this.config.resolveConflict).catch(report);
 	}
-
-	/** The item of a row as it is shown; undefined when it is not. */
-	private build(key: string, hasConflict: boolean): Item<T> | undefined
-	{
-		const { user, lockOf, canEdit, canDelete } = this.config;
-		const ops = this.waiting.of(key);
-		const row = this.rows.map.get(key);
-		const data = this.waiting.overlay(key, row?.data, this.isOptimistic) as T | undefined;
-
-		if (!data)
-			return undefined;
-		const lock: Lock | null | undefined = this.locks.get(key) ?? lockOf?.(data);
-		const isLocked = !!lock && lock.owner !== user && (lock.expiresAt ?? Infinity) > Date.now();
-		const isDeleting = ops.some(({ kind }) => kind === 'remove');
-		const isFree = !isLocked && !isDeleting;
-
-		return {
-			id: row?.id ?? ops[0]!.id,
-			key: this.names.get(key) ?? key,
-			data,
-			isLoading: ops.some(({ state }) => state === 'sending' || state === 'sent'),
-			isDeleting,
-			hasUnsavedChanges: ops.some(({ state }) => state !== 'sent'),
-			hasConflict,
-			isLocked,
-			lockedBy: lock?.owner ?? null,
-			canEdit: isFree && (canEdit?.(data) ?? true),
-			canDelete: isFree && (canDelete?.(data) ?? true),
-			local: this.local.get(key) ?? {}
-		};
-	}
-}
-
-/** The values that a resolution chooses for the fields of a conflict. */
-function chosen(conflict: Conflict, how: Resolution<Row>): Row
-{
-	const own = typeof how === 'function' ? how(conflict) : undefined;
-
-	return Object.fromEntries(Object.entries(conflict.fields).map(([field, values]) =>
-	{
-		const choice = typeof how === 'object' ? how[field] : how;
-
-		if (own && Object.hasOwn(own, field))
-			return [field, own[field]];
-		return [field, choice === 'remote' ? values!.remote : values!.local];
-	}));
 }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// beside.ts
+//	What a subscription brings, by one request beside the stream: the long poll with its own session.
+
+import type { ConnectionOptions, TokenReason } from './connection.js';
+import { RealtimeError } from './error.js';
+import { poll } from './poll.js';
+import { readFrame, type SnapshotRow, type Subscription } from './protocol.js';
+import type { ChannelContext } from './transport.js';
+import type { Item } from './view.js';
+
+/**
+ * Adds what a subscription brings to items; returns the position that they end at. Asks for a token when there
+ * is none, and once more when it is refused. Rejects as fetch does, or with what the server says.
+ */
+export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, token: ConnectionOptions['token'],
+	subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
+{
+	const context = { ...from };
+	let reason: TokenReason = 'connect';
+
+	for (;;)
+	{
+		if (token && (context.token === undefined || reason === 'unauthorized'))
+			context.token = await token(reason) ?? undefined;
+		try
+		{
+			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout: 10 }, signal);
+			const end = readItems(frames, items);
+
+			return position ?? end ?? '';
+		}
+		catch (error)
+		{
+			if (!(error instanceof RealtimeError) || error.detail !== 401 || reason === 'unauthorized' || !token)
+				throw error;
+			reason = 'unauthorized';
+		}
+	}
+}
+
+/** Reads the frames of a poll as items; returns the last position. Throws what the server refuses. */
+function readItems(frames: unknown[], items: Item[]): string | undefined
+{
+	let rows: SnapshotRow[] = [];
+	let position: string | undefined;
+
+	for (const input of frames)
+	{
+		const frame = readFrame(input);
+
+		if (!frame)
+			continue;
+		if (!('op' in frame))
+			throw new RealtimeError('incomplete', frame.problem);
+		switch (frame.op)
+		{
+			case 'snapshot':
+				rows = [...rows, ...frame.rows];
+				if (frame.last)
+					items.push({ kind: 'load', rows });
+				break;
+			case 'commit':
+				items.push({ kind: 'events', tx: frame.tx, events: frame.events });
+				break;
+			case 'gap':
+				items.push({ kind: 'gap', reason: frame.reason, position: undefined });
+				break;
+			case 'position':
+			case 'subscribed':
+				position = frame.position;
+				break;
+			case 'error':
+				throw new RealtimeError(frame.code, frame.message);
+		}
+	}
+	return position;
+}
