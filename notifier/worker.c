@@ -149,23 +149,35 @@ set_position(struct worker *worker, struct batch *batch)
 	worker->position_frame = protocol_position(batch->position_text);
 }
 
-/* The read has ended: positions for those who got something, and what waited for the end. */
+/* What a session waited for to the end of the read. */
 static void
-end_read(struct worker *worker)
+end_read_of(struct session *session)
 {
+	if (session->has_news)
+		session_push_position(session);
+	subscribing_read_ended(session);
+	session_go_on(session);
+}
+
+/*
+ * The read has ended: positions for those who got something, and what waited for the end. After a read of
+ * several batches that may be any session: those touched by the first ones have been flushed since.
+ */
+static void
+end_read(struct worker *worker, bool had_several)
+{
+	struct session *next;
+
 	worker->is_inside = false;
 	catchups_advance(worker);
-	for (unsigned i = 0; i < worker->ndirty; i++)
+	for (struct session *session = had_several ? worker->sessions : NULL; session != NULL; session = next)
 	{
-		struct session *session = worker->dirty[i];
-
-		if (session == NULL)
-			continue;
-		if (session->has_news)
-			session_push_position(session);
-		subscribing_read_ended(session);
-		session_go_on(session);
+		next = session->next;
+		end_read_of(session);
 	}
+	for (unsigned i = 0; i < worker->ndirty; i++)
+		if (worker->dirty[i] != NULL)
+			end_read_of(worker->dirty[i]);
 	for (struct session **at = &worker->syncing; *at != NULL;)
 	{
 		struct session *session = *at;
@@ -213,7 +225,7 @@ start_anew(struct worker *worker, struct batch *batch)
 		if (session->subscriptions != NULL)
 			session_push_position(session);
 	}
-	end_read(worker);
+	end_read(worker, true);
 }
 
 void
@@ -226,6 +238,8 @@ worker_take(struct worker *worker, struct batch *batch)
 void
 worker_batch(struct worker *worker, struct batch *batch)
 {
+	bool		was_inside = worker->is_inside;
+
 	worker->is_flushing = true;	/* at the end, once */
 	if (batch->gap != NULL)
 		start_anew(worker, batch);
@@ -245,7 +259,7 @@ worker_batch(struct worker *worker, struct batch *batch)
 			set_position(worker, batch);
 			if (worker->cache_base == NULL)
 				worker->cache_base = batch_ref(batch);
-			end_read(worker);
+			end_read(worker, was_inside);
 		}
 	}
 	worker_flush(worker);
