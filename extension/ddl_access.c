@@ -48,7 +48,7 @@ PG_FUNCTION_INFO_V1(realtime_ddl_access);
 
 /* Logs the event of one registered table. */
 static void
-mark(Oid relid)
+mark_one(Oid relid)
 {
 	RealtimeRegistration registration;
 	RealtimeEvent event;
@@ -65,6 +65,17 @@ mark(Oid relid)
 	realtime_pending_add_event(&event);
 	pfree(event.text.data);
 	pfree(event.extra.data);
+}
+
+/* Logs the events of registered tables, in the order they were created in; the list is consumed. */
+static void
+mark(List *relids)
+{
+	ListCell   *cell;
+
+	list_sort(relids, list_oid_cmp);
+	foreach(cell, relids)
+		mark_one(lfirst_oid(cell));
 }
 
 /* ---------- what depends on what ---------- */
@@ -162,7 +173,6 @@ static void
 mark_dependents(List *relids)
 {
 	List	   *registered = realtime_ddl_registered();
-	ListCell   *cell;
 
 	if (registered == NIL)
 		return;
@@ -172,18 +182,14 @@ mark_dependents(List *relids)
 		relids = add_dependents(relids, RelationRelationId, list_nth_oid(relids, i));
 		relids = add_affected(relids, list_nth_oid(relids, i));
 	}
-	foreach(cell, realtime_ddl_intersection(registered, relids))
-		mark(lfirst_oid(cell));
+	mark(realtime_ddl_intersection(registered, relids));
 }
 
 /* Marks every registered table: what changed cannot be told. */
 static void
 mark_all(void)
 {
-	ListCell   *cell;
-
-	foreach(cell, realtime_ddl_registered())
-		mark(lfirst_oid(cell));
+	mark(realtime_ddl_registered());
 }
 
 /* ---------- commands ---------- */
