@@ -262,6 +262,12 @@ server_new(struct loop *loop, struct worker *worker, const struct options *optio
 	server->scratch = memory_alloc(PEER_WRITE_MAX);
 	server->transport = memory_alloc_zeroed(sizeof(*server->transport));
 	peers_init(server);
+	if (options->static_dir != NULL && access(options->static_dir, R_OK | X_OK) != 0)
+	{
+		log_write(LOG_LEVEL_ERROR, "static_unreadable", "directory=%s", options->static_dir);
+		server_free(server);
+		return NULL;
+	}
 	pthread_mutex_lock(&setup_lock);
 	server->transport->lws = context_new(server);
 	if (server->transport->lws == NULL)

@@ -259,6 +259,10 @@ test('requests that never end', async () => {
 	assert.ok(Date.now() - started < 6000);
 });
 
+test('a directory that is not there ends the start', async () => {
+	await assert.rejects(Server.start(['--static', path.join(directory, 'nowhere')]), /static_unreadable/);
+});
+
 test('unix socket', async () => {
 	const socket = path.join(directory, 'socket');
 	const own = await Server.start(['--listen', `127.0.0.1:0, unix:${socket}`]);
