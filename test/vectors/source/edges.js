@@ -122,6 +122,9 @@ function deliver(view, found, { events, key, status_column, defined })
 		}
 		else
 			edge = view.filter.length === 0 || is === true ? action : null;
+		if ((action === 'status_changed' || defined.includes(action)) && rows.get(id) === 'missing' && lists(view, action)
+			&& (action !== 'status_changed' || view.readable === null || view.readable.includes(status_column)))
+			result.gap = 'omitted';
 		if (event.meta.toUser !== undefined && event.meta.toUser !== view.user)
 			edge = null;
 		if (edge !== null && !lists(view, edge))
