@@ -72,7 +72,7 @@ static const struct setting table[] = {
 	TEXT("listen", listen, "127.0.0.1:8090", "ADDRESS,...", 0,
 		 "where to listen: HOST:PORT, [IPV6]:PORT, unix:/PATH"),
 	TEXT("tls-certificate", tls_certificate, NULL, "FILE", RELOAD,
-		 "certificate chain (PEM); with it the TCP listeners speak TLS"),
+		 "certificate chain (PEM); with it all listeners speak TLS"),
 	TEXT("tls-key", tls_key, NULL, "FILE", RELOAD,
 		 "private key of the certificate (PEM)"),
 	COUNT("workers", workers, "0", 0, 0, 256,
