@@ -325,6 +325,29 @@ outqueue_replace(struct outqueue *queue, struct outqueue_entry *entry, struct fr
 }
 
 void
+outqueue_replace_by(struct outqueue *queue, unsigned i, struct frame **frames, unsigned n)
+{
+	unsigned	place = queue->sealed + i;
+	struct outqueue_entry like;
+
+	outqueue_replace(queue, at(queue, place), n > 0 ? frames[0] : NULL);
+	if (n < 2)
+		return;
+	while (queue->count + n - 1 > queue->room)
+		grow(queue);
+	for (unsigned k = queue->count; k > place + 1; k--)
+		*at(queue, k + n - 2) = *at(queue, k - 1);
+	queue->count += n - 1;
+	like = *at(queue, place);
+	for (unsigned k = 1; k < n; k++)
+	{
+		like.frame = frames[k];
+		*at(queue, place + k) = like;
+		queue->bytes += frame_payload(frames[k]).len;
+	}
+}
+
+void
 outqueue_compact(struct outqueue *queue)
 {
 	unsigned	to = queue->sealed;

@@ -84,6 +84,12 @@ struct outqueue_entry *outqueue_unsealed(struct outqueue *queue, unsigned i);
 void		outqueue_replace(struct outqueue *queue, struct outqueue_entry *entry, struct frame *frame);
 void		outqueue_compact(struct outqueue *queue);
 
+/*
+ * Puts n frames, whose references it takes over, in the place of the frame of an unsealed entry, as entries
+ * like it. Entries move: pointers to them are void.
+ */
+void		outqueue_replace_by(struct outqueue *queue, unsigned i, struct frame **frames, unsigned n);
+
 static inline bool
 outqueue_is_empty(const struct outqueue *queue)
 {

@@ -6,7 +6,7 @@
  *
  * First the updates of one row are merged, in views of plain row state (no defined and custom actions): the
  * commits of such a view that still wait become one commit of the last transaction, marked merged, in which
- * each row stands once as it was last. If that is not enough, all commits that wait are dropped and each view
+ * each row stands once as it was last; twice when it left the view and came back. If that is not enough, all commits that wait are dropped and each view
  * gets a gap when the queue has drained. What is sealed (being sent) is left alone; so are views that are
  * still being caught up, and whatever stands before the last reply.
  */
@@ -25,8 +25,12 @@ struct merged_row
 	struct slice id;			/* key, JSON text */
 	bool		was_in;			/* in the view before the first of its events */
 	bool		is_in;
-	struct event first;			/* its action names the row's coming */
+	bool		has_come;		/* created or entered since */
+	bool		has_gone;		/* deleted or left since */
+	struct event come;			/* the last such events */
+	struct event gone;
 	struct event last;
+	struct row	data;			/* when last leaves out values that came before: all; else empty */
 	struct row	old;			/* first old value of each changed column */
 };
 
@@ -74,6 +78,7 @@ merge_release(struct merge *merge)
 	HASH_ITER(hh, merge->rows, row, next)
 	{
 		HASH_DEL(merge->rows, row);
+		row_release(&row->data);
 		row_release(&row->old);
 		memory_free(row);
 	}
@@ -81,14 +86,65 @@ merge_release(struct merge *merge)
 
 /* Puts an update's old values under those that the row has already: the first is what the client knows. */
 static void
-merge_old(struct merged_row *row, const struct event *event)
+merge_old(struct merged_row *row, const struct row *old)
+{
+	struct row	both = {0, 0, NULL, NULL};
+
+	row_copy(&both, old);
+	row_overlay(&both, &row->old);
+	row_copy(&row->old, &both);
+	row_release(&both);
+}
+
+/* Whether an event leaves out values of the row. */
+static bool
+has_omitted(const struct event *event)
+{
+	struct slice list;
+
+	return jsonscan_find(event->meta, "omitted", &list) > 0;
+}
+
+/*
+ * Keeps what earlier events of the row said of values that an update leaves out. One that it changed is
+ * not known any more.
+ */
+static void
+merge_data(struct merged_row *row, const struct event *event, const struct row *old)
+{
+	struct row	now = {0, 0, NULL, NULL};
+	unsigned	to = 0;
+
+	if (!has_omitted(event) || !row_read(&now, event->data)
+		|| (row->data.n == 0 && !row_read(&row->data, row->last.data)))
+	{
+		row->data.n = 0;
+		row_release(&now);
+		return;
+	}
+	for (unsigned i = 0; i < row->data.n; i++)
+	{
+		if (row_find(old, row->data.names[i]) != NULL)
+			continue;
+		row->data.names[to] = row->data.names[i];
+		row->data.values[to++] = row->data.values[i];
+	}
+	row->data.n = to;
+	row_overlay(&row->data, &now);
+	row_release(&now);
+}
+
+/* Adds an update of a row that is in the view before and after. */
+static void
+merge_update(struct merged_row *row, const struct event *event, bool is_first)
 {
 	struct row	old = {0, 0, NULL, NULL};
 
 	if (!row_read(&old, event->old))
-		return;
-	row_overlay(&old, &row->old);
-	row_copy(&row->old, &old);
+		old.n = 0;
+	merge_old(row, &old);
+	if (!is_first)
+		merge_data(row, event, &old);
 	row_release(&old);
 }
 
@@ -99,6 +155,7 @@ merge_event(struct merge *merge, const struct event *event)
 	struct merged_row *row;
 	bool		is_coming = event->kind == EVENT_CREATED || slice_equals(event->action, "entered");
 	bool		is_going = event->kind == EVENT_DELETED || slice_equals(event->action, "left");
+	bool		is_first;
 
 	if (event->kind == EVENT_TRUNCATED)
 	{
@@ -113,21 +170,29 @@ merge_event(struct merge *merge, const struct event *event)
 		return;
 	}
 	HASH_FIND(hh, merge->rows, event->id.at, event->id.len, row);
-	if (row == NULL)
+	is_first = row == NULL;
+	if (is_first)
 	{
 		row = memory_alloc_zeroed(sizeof(*row));
 		row->id = event->id;
 		row->was_in = !is_coming;
-		row->first = *event;
-		HASH_ADD_KEYPTR(hh, merge->rows, row->id.at, row->id.len, row);
 	}
-	else							/* stands where its last change stood */
+	else
+		HASH_DEL(merge->rows, row);	/* stands where its last change stood */
+	HASH_ADD_KEYPTR(hh, merge->rows, row->id.at, row->id.len, row);
+	if (!is_coming && !is_going)
+		merge_update(row, event, is_first);
+	else if (is_coming)
 	{
-		HASH_DEL(merge->rows, row);
-		HASH_ADD_KEYPTR(hh, merge->rows, row->id.at, row->id.len, row);
+		row->has_come = true;
+		row->come = *event;
+		row->data.n = 0;
 	}
-	if (event->kind == EVENT_UPDATED && !is_coming)
-		merge_old(row, event);
+	else
+	{
+		row->has_gone = true;
+		row->gone = *event;
+	}
 	row->is_in = !is_going;
 	row->last = *event;
 }
@@ -182,69 +247,169 @@ put_names(struct buffer *out, const struct event *event, struct slice action)
 	buffer_put_slice(out, event->id);
 }
 
-/* Appends a row's event: what it was to the view before, and is now. */
+/* Appends a row's members as an object. */
+static void
+put_members(struct buffer *out, const struct row *row)
+{
+	buffer_puts(out, "{");
+	for (unsigned i = 0; i < row->n; i++)
+	{
+		buffer_puts(out, i ? ",\"" : "\"");
+		buffer_put_slice(out, row->names[i]);
+		buffer_puts(out, "\":");
+		buffer_put_slice(out, row->values[i]);
+	}
+	buffer_puts(out, "}");
+}
+
+/* Appends the names of a list that a row has no value of; nothing when it has all. */
+static void
+put_omitted(struct buffer *out, struct slice list, const struct row *row)
+{
+	struct jsonscan scan;
+	struct slice key;
+	struct slice name;
+	bool		is_first = true;
+
+	if (jsonscan_open(&scan, list, '[') < 0)
+		return;
+	while (jsonscan_next(&scan, &key, &name) > 0)
+	{
+		if (jsonscan_kind(name) != JSON_KIND_STRING || row_find(row, jsonscan_inside(name)) != NULL)
+			continue;
+		buffer_puts(out, is_first ? ",\"omitted\":[" : ",");
+		buffer_put_slice(out, name);
+		is_first = false;
+	}
+	if (!is_first)
+		buffer_puts(out, "]");
+}
+
+/* Appends an event's meta; what the row has a value of is not left out. */
+static void
+put_meta(struct buffer *out, const struct event *event, const struct row *row)
+{
+	struct row	meta = {0, 0, NULL, NULL};
+	struct slice omitted = {NULL, 0};
+	unsigned	to = 0;
+
+	if (row->n == 0 || !row_read(&meta, event->meta))
+	{
+		buffer_put_slice(out, event->meta);
+		return;
+	}
+	for (unsigned i = 0; i < meta.n; i++)
+	{
+		if (slice_equals(meta.names[i], "omitted"))
+		{
+			omitted = meta.values[i];
+			continue;
+		}
+		meta.names[to] = meta.names[i];
+		meta.values[to++] = meta.values[i];
+	}
+	meta.n = to;
+	put_members(out, &meta);
+	out->len--;					/* the brace */
+	put_omitted(out, omitted, row);
+	buffer_puts(out, "}");
+	row_release(&meta);
+}
+
+/* Appends what is left of a row's events: what it was to the view before, and is now. */
 static void
 put_row(struct buffer *out, const struct merged_row *row)
 {
 	static const struct slice updated = {"updated", 7};
-	struct slice action = row->was_in ? updated : row->first.action;
 
 	if (!row->is_in)
 	{
-		buffer_put_slice(out, row->last.text);
+		buffer_put_slice(out, row->gone.text);
 		return;
 	}
-	put_names(out, &row->last, action);
-	buffer_puts(out, ",\"data\":");
-	buffer_put_slice(out, row->last.data);
-	if (row->was_in)
+	if (row->has_come && row->was_in)
 	{
-		buffer_puts(out, ",\"old\":{");
-		for (unsigned i = 0; i < row->old.n; i++)
-		{
-			buffer_puts(out, i ? ",\"" : "\"");
-			buffer_put_slice(out, row->old.names[i]);
-			buffer_puts(out, "\":");
-			buffer_put_slice(out, row->old.values[i]);
-		}
-		buffer_puts(out, "}");
+		buffer_put_slice(out, row->gone.text);
+		buffer_puts(out, ",");
+	}
+	put_names(out, &row->last, row->has_come ? row->come.action : updated);
+	buffer_puts(out, ",\"data\":");
+	if (row->data.n > 0)
+		put_members(out, &row->data);
+	else
+		buffer_put_slice(out, row->last.data);
+	if (!row->has_come)
+	{
+		buffer_puts(out, ",\"old\":");
+		put_members(out, &row->old);
 	}
 	buffer_puts(out, ",\"meta\":");
-	buffer_put_slice(out, row->last.meta);
+	put_meta(out, &row->last, &row->data);
 	buffer_puts(out, "}");
 }
 
-/* The frame that stands for all that was merged; NULL when nothing is left of it. */
-static struct frame *
-build_merged(struct merge *merge, const struct view *view)
+/* The frames that stand for all that was merged: parts of one transaction. */
+struct merged_frames
+{
+	const struct view *view;
+	uint64_t	tx;
+	struct buffer text;			/* of the part at hand */
+	struct frame **at;
+	unsigned	n;
+};
+
+/* Ends a part. */
+static void
+end_part(struct merged_frames *frames, bool is_last)
 {
 	struct buffer out;
+
+	if (frames->text.len == 0)
+		return;
+	buffer_init(&out);
+	protocol_begin_commit(&out, frames->view->id, frames->tx, frames->n, is_last, true);
+	buffer_put_slice(&out, buffer_slice(&frames->text));
+	protocol_end_list(&out);
+	frames->at = memory_resize(frames->at, sizeof(struct frame *) * (frames->n + 1));
+	frames->at[frames->n++] = frame_new(FRAME_COMMIT, out.at, out.len);
+	buffer_release(&out);
+	frames->text.len = 0;
+}
+
+/* Adds events to the part at hand, or begins another. */
+static void
+add_to_part(struct merged_frames *frames, struct slice events)
+{
+	if (frames->text.len > 0 && frames->text.len + 1 + events.len > PROTOCOL_PART_FILL)
+		end_part(frames, false);
+	if (frames->text.len > 0)
+		buffer_puts(&frames->text, ",");
+	buffer_put_slice(&frames->text, events);
+}
+
+/* Builds the frames; none when nothing is left. */
+static void
+build_merged(struct merge *merge, struct merged_frames *frames)
+{
 	struct merged_row *row;
 	struct merged_row *next;
-	struct frame *frame = NULL;
-	bool		is_first = true;
+	struct buffer one;
 
-	buffer_init(&out);
-	protocol_begin_commit(&out, view->id, merge->tx, 0, true, true);
+	buffer_init(&one);
+	frames->tx = merge->tx;
 	if (merge->is_truncated)
-	{
-		buffer_put_slice(&out, merge->truncated.text);
-		is_first = false;
-	}
+		add_to_part(frames, merge->truncated.text);
 	HASH_ITER(hh, merge->rows, row, next)
 	{
 		if (!row->was_in && !row->is_in)
 			continue;			/* came and went unseen */
-		if (!is_first)
-			buffer_puts(&out, ",");
-		put_row(&out, row);
-		is_first = false;
+		one.len = 0;
+		put_row(&one, row);
+		add_to_part(frames, buffer_slice(&one));
 	}
-	protocol_end_list(&out);
-	if (!is_first)
-		frame = frame_new(FRAME_COMMIT, out.at, out.len);
-	buffer_release(&out);
-	return frame;
+	end_part(frames, true);
+	buffer_release(&one);
+	buffer_release(&frames->text);
 }
 
 /* First unsealed entry behind the last reply. */
@@ -265,31 +430,35 @@ static bool
 merge_subscription(struct outqueue *queue, struct subscription *subscription, unsigned from)
 {
 	struct merge merge = {.priority = PRIORITY_LOW};
+	struct merged_frames frames = {.view = subscription->view};
 	struct outqueue_entry *entry;
-	struct outqueue_entry *last = NULL;
-	struct frame *frame;
+	unsigned	last = 0;
 
 	for (unsigned i = from; (entry = outqueue_unsealed(queue, i)) != NULL && !merge.has_failed; i++)
 		if (entry->owner == &subscription->owner)
 		{
 			merge_frame(&merge, entry);
-			last = entry;
+			last = i;
 		}
 	if (merge.has_failed || merge.nframes < 2)
 	{
 		merge_release(&merge);
 		return false;
 	}
-	frame = build_merged(&merge, subscription->view);
-	merge_release(&merge);
-	for (unsigned i = from; (entry = outqueue_unsealed(queue, i)) != NULL; i++)
-		if (entry->owner == &subscription->owner && entry != last)
+	build_merged(&merge, &frames);
+	for (unsigned i = from; i < last; i++)
+	{
+		entry = outqueue_unsealed(queue, i);
+		if (entry->owner == &subscription->owner)
 		{
 			outqueue_replace(queue, entry, NULL);
 			entry->owner = NULL;
 		}
-	last->priority = (unsigned char) merge.priority;
-	outqueue_replace(queue, last, frame);
+	}
+	outqueue_unsealed(queue, last)->priority = (unsigned char) merge.priority;
+	outqueue_replace_by(queue, last, frames.at, frames.n);
+	merge_release(&merge);
+	memory_free(frames.at);
 	return true;
 }
 

@@ -419,7 +419,7 @@ run_push(struct run *run, char kind, unsigned owner)
 	unsigned	at = run->model.n;
 	struct frame *frame;
 
-	snprintf(text, sizeof(text), "%u%.*s", item.id, (int) random_below(&run->random, 20), "                    ");
+	snprintf(text, sizeof(text), "%u %.*s", item.id, (int) random_below(&run->random, 20), "                    ");
 	frame = new_frame(kind == 'c' ? FRAME_COMMIT : kind == 'p' ? FRAME_POSITION : FRAME_REPLY, text);
 	if (kind == 'c')
 		outqueue_push(&run->queue, frame, run->owners[owner], 1000 + item.group, item.group,
