@@ -494,6 +494,8 @@ tear_down(struct program *program)
 	memory_free(program->workers);
 	if (program->shared.auth != NULL)
 		auth_free(program->shared.auth);
+	if (program->shared.users != NULL)
+		users_free(program->shared.users);
 	if (program->listener != NULL)
 		listener_free(program->listener);
 	loop_timer_free(program->watchdog);
@@ -518,6 +520,7 @@ serve(struct program *program)
 		!= (ssize_t) sizeof(program->shared.id_key)
 		|| (program->shared.auth = make_auth(program->options)) == NULL)
 		return 1;
+	program->shared.users = users_new();
 	make_pool(program);
 	make_source(program);
 	if (!make_workers(program))

@@ -77,6 +77,27 @@ session_user_of(const struct subscription *subscription)
 	return subscription->session->identity ? subscription->session->identity->user : NULL;
 }
 
+/* Counts one more session of an identity's user; false when he has as many as he may. */
+static bool
+enter_user(struct worker *worker, const struct identity *identity, const struct identity *now)
+{
+	bool		is_same = now != NULL && now->user != NULL && identity->user != NULL
+		&& strcmp(now->user, identity->user) == 0;
+
+	return users_enter(worker->shared->users, identity->user,
+					   is_same ? 0 : worker->options->max_connections_per_user);
+}
+
+/* An identity of a session ends: its user has one session less. */
+static void
+leave_user(struct worker *worker, struct identity *identity)
+{
+	if (identity == NULL)
+		return;
+	users_leave(worker->shared->users, identity->user);
+	identity_unref(identity);
+}
+
 /* The claims are others: policies may show other rows now. */
 static void
 recheck_claims(struct session *session)
@@ -106,11 +127,11 @@ role_arrived(void *arg, struct role_access *role)
 		session_error(session, ref, CODE_UNAVAILABLE, "the database cannot be asked now", NULL);
 		if (session->identity == NULL)
 			session_end(session, CODE_UNAVAILABLE, "the database cannot be asked now", 1013);
-		identity_unref(candidate);
+		leave_user(session->worker, candidate);
 	}
 	else if (!role->is_member)
 	{
-		identity_unref(candidate);
+		leave_user(session->worker, candidate);
 		if (session->candidate_ref != NULL || session->identity != NULL)
 			session_error(session, ref, CODE_UNAUTHORIZED, "the role may not be used", NULL);
 		if (session->identity == NULL)
@@ -121,7 +142,7 @@ role_arrived(void *arg, struct role_access *role)
 		bool		is_other = session->identity != NULL
 			&& strcmp(session->identity->claims, candidate->claims) != 0;
 
-		identity_unref(session->identity);
+		leave_user(session->worker, session->identity);
 		role_access_unref(session->role);
 		session->identity = candidate;
 		session->role = role_access_ref(role);
@@ -146,30 +167,6 @@ start_identity(struct session *session, struct identity *identity, struct slice 
 	session->candidate_ref = ref.len ? memory_copy_string(ref.at, ref.len) : NULL;
 	session->is_busy = true;
 	access_request(session->worker->access, identity->role, false, role_arrived, session);
-}
-
-/* Counts the sessions of a user, for the limit. */
-static unsigned
-count_sessions_of(const struct worker *worker, const char *user)
-{
-	unsigned	n = 0;
-
-	for (const struct session *s = worker->sessions; s != NULL; s = s->next)
-		if (s->identity != NULL && s->identity->user != NULL && strcmp(s->identity->user, user) == 0)
-			n++;
-	for (const struct session *s = worker->companion->sessions; s != NULL; s = s->next)
-		if (s->identity != NULL && s->identity->user != NULL && strcmp(s->identity->user, user) == 0)
-			n++;
-	return n;
-}
-
-/* Whether a user has as many sessions as he may; each worker counts its own share. */
-static bool
-is_over_user_limit(const struct worker *worker, const struct identity *identity)
-{
-	unsigned	max = worker->options->max_connections_per_user;
-
-	return max > 0 && identity->user != NULL && count_sessions_of(worker, identity->user) >= max;
 }
 
 /* Puts a session into a worker's list. */
@@ -217,7 +214,7 @@ session_open(struct worker *worker, const struct peer_info *info, unsigned *stat
 	}
 	else if (options->anon_role != NULL)
 		identity = identity_new(options->anon_role, NULL, "{}", 0, true);
-	if (identity != NULL && is_over_user_limit(worker, identity))
+	if (identity != NULL && !enter_user(worker, identity, NULL))
 	{
 		stats_refused(CODE_TOO_MANY_CONNECTIONS);
 		log_write(LOG_LEVEL_WARNING, "refused", "code=%s address=%s user=%s",
@@ -388,8 +385,8 @@ session_closed(struct session *session)
 	stats_add(STAT_QUEUE_BYTES, -(int64_t) session->queue.bytes);
 	outqueue_release(&session->queue);
 	unlink_session(session);
-	identity_unref(session->identity);
-	identity_unref(session->candidate);
+	leave_user(worker, session->identity);
+	leave_user(worker, session->candidate);
 	role_access_unref(session->role);
 	memory_free(session->candidate_ref);
 	memory_free(session->address);
@@ -425,7 +422,7 @@ handle_auth(struct session *session, const struct message *message)
 					  "a session with subscriptions keeps its role and user; connect anew", NULL);
 		return;
 	}
-	if ((now == NULL || now->is_anonymous) && is_over_user_limit(session->worker, identity))
+	if (!enter_user(session->worker, identity, now))
 	{
 		identity_unref(identity);
 		session_end(session, CODE_TOO_MANY_CONNECTIONS, "the user has too many connections",
@@ -658,6 +655,15 @@ session_push(struct session *session, struct subscription *subscription,
 	worker_touch(session->worker, session);
 }
 
+/* How long a queue may be: when all together hold too much, the long ones are cut first. */
+static size_t
+queue_limit(const struct worker *worker)
+{
+	size_t		max = worker->options->max_queue;
+
+	return stats_get(STAT_QUEUE_BYTES) > (int64_t) worker->options->total_memory ? max / 16 : max;
+}
+
 void
 session_deliver(void *arg, struct subscription *subscription, const struct delivery *delivery)
 {
@@ -669,8 +675,7 @@ session_deliver(void *arg, struct subscription *subscription, const struct deliv
 	if (subscription->catchup != NULL && catchup_takes(subscription, delivery))
 		return;
 	/* A transaction is never cut: the limit is looked at before the first frame of one. */
-	if (session->last_group != worker->group
-		&& session->queue.bytes > worker->options->max_queue)
+	if (session->last_group != worker->group && session->queue.bytes > queue_limit(worker))
 		session_relieve(session);
 	session->last_group = worker->group;
 	if (subscription->gap != NULL || session->is_closing)

@@ -30,6 +30,7 @@
 #include "loop.h"
 #include "options.h"
 #include "source.h"
+#include "users.h"
 
 struct server;
 struct session;
@@ -39,6 +40,7 @@ struct shared
 {
 	struct db  *db;
 	struct auth *auth;
+	struct users *users;
 	struct source *source;
 	const struct source_class *source_class;
 	unsigned char id_key[16];	/* of the ids of views */
