@@ -676,7 +676,7 @@ session_deliver(void *arg, struct subscription *subscription, const struct deliv
 		return;
 	/* A transaction is never cut: the limit is looked at before the first frame of one. */
 	if (session->last_group != worker->group && session->queue.bytes > queue_limit(worker))
-		session_relieve(session);
+		session_relieve(session, queue_limit(worker));
 	session->last_group = worker->group;
 	if (subscription->gap != NULL || session->is_closing)
 		return;

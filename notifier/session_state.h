@@ -119,6 +119,6 @@ void		subscribing_cancel(struct session *session);
 void		subscribing_read_ended(struct session *session);
 
 /* slow.c: the queue is over its limit. Merges, or drops and marks a gap. */
-void		session_relieve(struct session *session);
+void		session_relieve(struct session *session, size_t limit);
 
 #endif

@@ -498,11 +498,10 @@ drop_commits(struct session *session, unsigned from)
 }
 
 void
-session_relieve(struct session *session)
+session_relieve(struct session *session, size_t limit)
 {
 	struct outqueue *queue = &session->queue;
 	size_t		before = queue->bytes;
-	size_t		max = session->worker->options->max_queue;
 	unsigned	from = first_free(queue);
 	bool		is_merged = false;
 
@@ -515,7 +514,7 @@ session_relieve(struct session *session)
 		session->has_news = true;	/* the position of the batch at hand follows */
 		stats_add(STAT_SLOW_MERGES, 1);
 	}
-	if (queue->bytes > max / 2)
+	if (queue->bytes > limit / 2)
 	{
 		drop_commits(session, from);
 		stats_add(STAT_SLOW_GAPS, 1);

@@ -545,7 +545,7 @@ test_merging(void **state)
 			else if (what < 90)
 				run_send(run, 1 + random_below(&run->random, 5));
 			else
-				session_relieve(&run->session);
+				session_relieve(&run->session, run->session.worker->options->max_queue);
 			check_bytes(&run->session.queue);
 		}
 		run_mark(run, false);
@@ -589,7 +589,7 @@ check_merged(struct run *run, const char *expected)
 	json_t	   *frame;
 	json_t	   *wanted = json(expected);
 
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	assert_int_equal(outqueue_pending(&run->session.queue, frames, 2, 0), 1);
 	payload = frame_payload(frames[0]);
 	frame = json_loadb(payload.at, payload.len, 0, NULL);
@@ -681,7 +681,7 @@ test_nothing_left(void **state)
 	run_mark(run, false);
 	push_one(run, "deleted", "'1'", "{'a':1}", NULL, "");
 	run_mark(run, false);
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	assert_true(run->session.has_news);	/* a position follows */
 	assert_int_equal(outqueue_pending(&run->session.queue, frames, 4, 0), 3);	/* what stands before the reply is not touched */
 	assert_int_equal(frame_kind(frames[2]), FRAME_REPLY);
@@ -710,7 +710,7 @@ test_large(void **state)
 		/* Another view's commit in the same transaction, and later ones. */
 		run_push(run, 2, json_pack("[o]", new_event(run, "created", 100 + i, json_object(), NULL, NULL)), 0, true);
 	}
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	check_bytes(&run->session.queue);
 	n = outqueue_pending(&run->session.queue, frames, 128, 0);
 	assert_int_equal(n, 60 + 5);
@@ -744,7 +744,7 @@ test_gaps(void **state)
 	outqueue_push(&run->session.queue, gap, &run->sides[2].subscription.owner, 9, ++run->group, PRIORITY_LOW);
 	frame_unref(gap);
 	run_mark(run, false);
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	check_bytes(&run->session.queue);
 	/* What is sealed, and what stands before the last reply, stays. */
 	assert_int_equal(run->session.queue.count, 4);
@@ -752,7 +752,7 @@ test_gaps(void **state)
 	assert_null(run->sides[1].subscription.gap);
 	assert_string_equal(run->sides[2].subscription.gap, "slow");
 	assert_int_equal(run->session.ngaps, 2);
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	assert_int_equal(run->session.ngaps, 2);
 	run_free(run);
 }
@@ -772,7 +772,7 @@ test_left_alone(void **state)
 	run->group++;
 	run_push(run, 1, json_pack("[o]", new_event(run, "created", 1, json_object(), NULL, NULL)), 0, true);
 	outqueue_disown(&run->session.queue, &run->sides[1].subscription.owner);
-	session_relieve(&run->session);
+	session_relieve(&run->session, run->session.worker->options->max_queue);
 	assert_int_equal(outqueue_pending(&run->session.queue, frames, 8, 0), 2);
 	assert_int_equal(run->session.ngaps, 0);
 	run_free(run);
