@@ -1030,7 +1030,8 @@ match_marker(const struct matching *m)
 			add_gap(stream, view, "error");
 		else if (kind == EVENT_RESYNC && !is_closed(m, view))
 			add_gap(stream, view, "resync");
-		else if (kind == EVENT_ACCESS && stream->on_access != NULL)
+		if (stream->on_access != NULL
+			&& (kind == EVENT_ACCESS || (kind == EVENT_RESYNC && view->npolicies > 0)))
 			stream->on_access(stream->arg, view);
 	}
 }
