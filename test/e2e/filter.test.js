@@ -60,7 +60,7 @@ const VALUES = {
 };
 const ORDERED = ['eq', 'neq', 'lt', 'lte', 'gt', 'gte'];
 const EQUALS = ['eq', 'neq'];
-const UNORDERED = ['m'];			// enums: whatever is not refused must agree
+const UNORDERED = ['m'];
 
 const cases = [];
 for (const [column, values] of Object.entries(VALUES))
@@ -69,7 +69,9 @@ for (const [column, values] of Object.entries(VALUES))
 		for (const operator of UNORDERED.includes(column) ? EQUALS : ORDERED)
 			cases.push([[column, operator, value]]);
 	cases.push([[column, 'in', values]], [[column, 'not.in', values]], [[column, 'is', null]],
-		[[column, 'not.is', 'null']], [[column, 'not.eq', values[0]]], [[column, 'not.gt', values[0]]]);
+		[[column, 'not.is', 'null']], [[column, 'not.eq', values[0]]]);
+	if (!UNORDERED.includes(column))
+		cases.push([[column, 'not.gt', values[0]]]);
 }
 for (const column of TEXTS)
 	for (const [operator, pattern] of [['like', 'a%'], ['like', '_'], ['like', '%\\%\\_%'], ['like', ''],
@@ -81,7 +83,7 @@ for (const column of ['j', 'jb', 'a', 'by', 'iv', 'p'])
 cases.push([['b', 'is', true]], [['b', 'is', false]], [['b', 'not.is', true]], [['b', 'not.is', 'false']],
 	[['b', 'is', 'true']],
 	[['i4', 'gt', 0], ['i4', 'lt', 100]], [['i4', 'gt', 0], ['t', 'like', 'a%'], ['b', 'is', true]],
-	[['id', 'in', [1, 2, 3, 4]], ['i4', 'neq', 1]], [['i4', 'eq', 1], ['i4', 'eq', 10]], []);
+	[['i2', 'in', [1, -5, 32767]], ['i4', 'neq', 1]], [['i4', 'eq', 1], ['i4', 'eq', 10]], []);
 
 const quote = (value) => `'${String(value).replaceAll("'", "''")}'`;
 
@@ -94,7 +96,9 @@ function condition([column, operator, value])
 	const left = isText ? `${column} COLLATE "C"` : column;
 	let sql;
 
-	if (op === 'is')
+	if (op === 'is' && ['j', 'jb'].includes(column))
+		sql = `${column} IS NULL OR ${column}::text = 'null'`;	// data shows both as null
+	else if (op === 'is')
 		sql = `${column} IS ${String(value)}`;
 	else if (op === 'in')
 		sql = `${left} IN (${value.map(quote)})`;
@@ -120,7 +124,11 @@ before(async () =>
 		}
 		catch (error)
 		{
-			outcome.refusal = error.message;
+			// Another spelling of a filter is the same view.
+			if (error.code === 'already_subscribed')
+				outcome.view = peer.views.get(error.frame.view);
+			else
+				outcome.refusal = error.message;
 		}
 		outcomes.push(outcome);
 	}

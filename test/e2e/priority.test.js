@@ -146,3 +146,19 @@ test('priority given to one event makes its commit urgent', async () =>
 	assert.ok(commits.findIndex((o) => o.entity === 'alarm') < commits.length - 1);
 	await peer.close();
 });
+
+test('a read of many megabytes: who got something at its beginning has a position at its end', async () =>
+{
+	const peers = [await stage.peer(), await stage.peer()];
+	const low = await peers[0].subscribe(entity('low'));
+	await peers[1].subscribe({ ...entity('normal'), keep: false });
+	await backlog('INSERT INTO low_table (n) VALUES (-7)', `DO $$ BEGIN FOR i IN 1..40 LOOP
+		INSERT INTO normal_table (n, body) SELECT i, repeat('x', 1000) FROM generate_series(1, 700); COMMIT;
+		END LOOP; END $$`);
+	await peers[0].until('the event', () => low.events.some((e) => e.data.n === -7));
+	assert.equal((await peers[0].ask({ op: 'ping' })).op, 'pong');
+	assert.ok((await peers[0].subscribe(entity('high'))).id);
+	await peers[0].covered(low.events.at(-1).meta.tx, 10);		// the heartbeat is 25 s
+	for (const peer of peers)
+		await peer.close();
+});

@@ -144,7 +144,7 @@ test('every type comes as row_json writes it', async () =>
 	const view = await peer.subscribe({ feature: 'shop', entity: 'rich', snapshot: true });
 	await stage.write(`INSERT INTO rich VALUES (1, '\\xdeadbeef', '2026-03-01 10:00+02', '{a,NULL,"b c"}', 'NaN',
 		12345678901234567890.12, 9007199254740993, '12345678-1234-1234-1234-123456789abc', '1 mon 2 days',
-		'[1,5)', '(1,2)', '<a>b</a>', '10.0.0.1/8', B'101', '12.34', '{"a":[1]}', 'fat cat'), (2)`);
+		'[1,5)', '(1,2)', '<a>b</a>', '10.0.0.1/8', B'101', '12.34', '{"a":[1]}', 'fat cat'); INSERT INTO rich VALUES (2)`);
 	const tx = await stage.write('UPDATE rich SET f8 = 0.1 WHERE id = 1');
 	await peer.settle(tx);
 	const rows = await stage.database.rows('SELECT * FROM rich');
