@@ -18,6 +18,9 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 	subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
 {
 	const context = { ...from };
+
+	// With `since` there may be nothing to answer with; rows always come.
+	const timeout = subscription.since === undefined ? 10 : 1;
 	let reason: TokenReason = 'connect';
 
 	for (;;)
@@ -26,7 +29,7 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 			context.token = await token(reason) ?? undefined;
 		try
 		{
-			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout: 10 }, signal);
+			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout }, signal);
 			const end = readItems(frames, items);
 
 			return position ?? end ?? '';

@@ -83,6 +83,9 @@ export interface ClientStats
 type Callback<E> = (event: E) => void;
 type Unsubscribe = () => void;
 
+// Milliseconds until a one-way channel is opened anew for a sync; doubled each time.
+const firstPause = 300;
+
 // What the server may not say the next time. A view that was left and is wanted again is already_subscribed
 // until the server has read that it was left.
 const passing = ['unavailable', 'rate_limited', 'internal', 'too_many_subscriptions', 'already_subscribed'];
@@ -103,6 +106,7 @@ export class RealtimeCore
 	private lingering: ReturnType<typeof setTimeout> | undefined;
 	private isReopening = false;
 	private isPoking = false;
+	private pause = firstPause;
 
 	/** `url` is the notifier's, http(s) or ws(s); by default where the page comes from. Connects when needed. */
 	constructor(url: string | URL = globalThis.location?.origin, options: ClientOptions = {})
@@ -313,6 +317,7 @@ export class RealtimeCore
 			if (this.stage.length === 0 && covers(this.parsed, entry.tx))
 				return resolve();
 			this.syncs.add(entry);
+			this.pause = firstPause;
 			clearTimeout(this.lingering);
 			this.connection.open();
 			this.sendSync(entry);
@@ -331,9 +336,10 @@ export class RealtimeCore
 		if (!this.connection.isOneWay || this.isPoking)
 			return;
 		this.isPoking = true;
-		this.later(300, () =>
+		this.later(this.pause, () =>
 		{
 			this.isPoking = false;
+			this.pause = Math.min(this.pause * 2, 10000);
 			if (this.syncs.size > 0)
 				this.changed();
 		});
@@ -546,16 +552,15 @@ export class RealtimeCore
 				this.stats.gaps++;
 				if (view.isResuming && view.need)
 					view.isExpecting = true;
-				this.stage.push({
-					view, item: { kind: 'gap', reason: frame.reason, position: parsePosition(frame.position) }
-				});
+				view.had = parsePosition(frame.position);
+				this.stage.push({ view, item: { kind: 'gap', reason: frame.reason, position: view.had } });
 		}
 	}
 
 	/** The events of a commit that this view has not had. */
 	private unseen(view: View, tx: string, events: RealtimeEvent[]): RealtimeEvent[]
 	{
-		const isOld = view.since !== undefined && covers(parsePosition(view.since), tx);
+		const isOld = covers(view.had, tx);
 		const fresh = isOld ? [] : events.filter(({ meta }) =>
 		{
 			const key = `${meta.tx}:${meta.seq}`;
@@ -575,6 +580,7 @@ export class RealtimeCore
 		if (!view)
 			return void this.connection.send({ op: 'unsubscribe', ref: ++this.lastRef, view: id });
 		view.id = id;
+		view.had ??= parsePosition(position);
 		this.ids.set(id, [view]);
 		for (const one of view.listeners)
 			one.refusal = undefined;
@@ -631,6 +637,7 @@ export class RealtimeCore
 				if (view.id === undefined)
 					continue;
 				view.seen.clear();
+				view.had = parsed;
 				if (!view.isExpecting)
 					view.isResuming = false;
 				for (const one of view.listeners)
@@ -729,6 +736,9 @@ export class RealtimeCore
 		let text = '';
 
 		one.kept = [];
+		await undefined;
+		if (since !== undefined && !signal.aborted && includes(parsePosition(since), joined))
+			return this.join(view, one, items, since);
 		for (let attempt = 0; ; attempt++)
 		{
 			try

@@ -715,6 +715,7 @@ export class EntityStore<T extends object = Row>
 	{
 		this.isGapped = true;
 		this.isCurrent = false;
+		this.rows.at = this.atText = undefined;
 		for (const key of this.locks.clear())
 			this.touch(key);
 		this.isLoading = true;

@@ -11,7 +11,7 @@
 // 3. `since` is where the view resumes. It is undefined as long as nobody would miss anything by a
 //	  fresh subscription.
 
-import { covers, includes, type Position } from './position.js';
+import { covers, includes, parsePosition, type Position } from './position.js';
 import type { Id, RealtimeEvent, SnapshotRow, Subscription } from './protocol.js';
 import type { RealtimeError } from './error.js';
 
@@ -75,6 +75,9 @@ export interface View
 	isRefused: boolean;
 	since: string | undefined;
 
+	/** What it has had, or will not get: `since`, or since a gap the gap's position. Older transactions come twice. */
+	had: Position | undefined;
+
 	/** The `need` that the subscription was sent with. */
 	need: string;
 
@@ -127,7 +130,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 export function createView(key: string, request: Subscription): View
 {
 	return {
-		key, request, listeners: new Set(), ref: 0, id: undefined, isSent: false, isRefused: false, since: undefined, need: '',
+		key, request, listeners: new Set(), ref: 0, id: undefined, isSent: false, isRefused: false, since: undefined, had: undefined, need: '',
 		isExpecting: false, isResuming: false, rows: [], part: 0, seen: new Set()
 	};
 }
@@ -172,6 +175,7 @@ export function subscribeMessage(view: View, ref: number): object
 		}
 		view.since = loader?.since;
 	}
+	view.had = view.since === undefined ? undefined : parsePosition(view.since);
 	view.need = loader?.need ?? '';
 	view.isResuming = view.since !== undefined;
 	view.isExpecting = !view.isResuming && view.need !== '';
@@ -208,6 +212,7 @@ export function deliver(view: View, one: Listener, item: Item, position: string)
 				one.kept.push(item);
 			else if (one.state === 'live' && !(item.position && one.floor && includes(one.floor, item.position)))
 			{
+				one.floor = undefined;
 				one.sink.gap?.(item.reason);
 				if (one.need)
 					one.state = 'wait';

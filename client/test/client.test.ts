@@ -204,6 +204,33 @@ for (const crash of [false, true])
 	});
 }
 
+test('transaction ids that are used again after a crash are not taken for old ones', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const [list, feed, beside] = [recorder(), recorder(), recorder()];
+
+	client.open({ feature: 'orders', entity: 'order' }, feed);
+	await until(() => client.position.value !== undefined);
+	client.open({ feature: 'orders', entity: 'order', snapshot: true }, list);
+	client.open({ feature: 'orders', entity: 'order', since: server.database.position() }, beside);
+	await until(() => list.log.length === 1);
+	assert.equal(server.requests.length, 1, 'nothing is asked for where nothing can be missing');
+	for (let i = 0; i < 5; i++)
+		server.database.begin().rollback();
+	await client.sync('104');
+	server.blocked.add('websocket').add('events').add('poll');
+	server.drop();
+	server.database.crash(4);
+	server.blocked.clear();
+	await until(() => client.stats.connections === 2 && list.log.length === 3);
+	assert.equal(server.database.insert({ id: 1 }).id, '101');
+	server.database.insert({ id: 2 });
+	await until(() => feed.log.length === 3 && list.log.length === 5 && beside.log.length === 3);
+	assert.deepEqual(feed.log, ['gap epoch', 'created 1', 'created 2']);
+	assert.deepEqual(beside.log, feed.log);
+	assert.deepEqual(list.log, ['load 0', 'gap epoch', 'load 0', 'created 1', 'created 2']);
+});
+
 test('a gap on a live view loads again: in the stream when all listeners want it, else beside', async (t) =>
 {
 	const { server, client } = setUp(t);

@@ -176,9 +176,10 @@ export class Database
 		this.floor = this.snapshot();
 	}
 
-	/** The server crashed: positions are void. */
-	crash(): void
+	/** The server crashed: positions are void, and so many transaction ids will be used again. */
+	crash(lost = 0): void
 	{
+		this.next -= BigInt(lost);
 		this.epoch = `${this.epoch}x`;
 		this.forget();
 	}

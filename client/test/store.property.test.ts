@@ -192,7 +192,7 @@ class World
 				this.hasGap = true;
 				break;
 			case 'crash':
-				database.crash();
+				database.crash();		// with ids lost, the model could not tell whose a transaction is
 				this.hasGap = true;
 				break;
 		}
