@@ -751,7 +751,8 @@ session_tick(struct session *session, int64_t now_s)
 
 	check_expiry(session, now_s);
 	subscribing_read_ended(session);
-	if (outqueue_is_empty(&session->queue))
+	/* A gap that cannot be told waits, too, though the queue was emptied for it. */
+	if (outqueue_is_empty(&session->queue) && session->ngaps == 0)
 		session->progress_tick = worker->ticks;
 	else if (!session->is_closing
 			 && worker->ticks - session->progress_tick > worker->options->slow_timeout_s)
