@@ -316,7 +316,8 @@ export function follow(peer, view)
 			return;
 		if (frame.op === 'commit')
 			for (const event of frame.events)
-				replica.apply(event, { isMerged: frame.merged === true, isPartial });
+				replica.apply(event,
+					{ isMerged: frame.merged === true || !replica.isComplete, isPartial });
 		else if (frame.op === 'snapshot')
 			replica.load(frame.rows);
 		else if (frame.op === 'gap')
