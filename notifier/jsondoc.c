@@ -6,8 +6,6 @@
  */
 #include "jsondoc.h"
 
-#include <stdlib.h>
-
 #include <jansson.h>
 
 static const json_t *
@@ -80,14 +78,4 @@ jsondoc_number(const struct jsondoc *value, double *number)
 		return false;
 	*number = json_number_value(value_of(value));
 	return true;
-}
-
-char *
-jsondoc_print(const struct jsondoc *value)
-{
-	char	   *text = json_dumps(value_of(value), JSON_COMPACT | JSON_ENCODE_ANY);
-
-	if (text == NULL)
-		abort();				/* out of memory */
-	return text;
 }

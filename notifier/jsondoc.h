@@ -35,7 +35,4 @@ const char *jsondoc_string(const struct jsondoc *value);
 /* Whether value is a number, and which. */
 bool		jsondoc_number(const struct jsondoc *value, double *number);
 
-/* The text of a value, malloc'd. */
-char	   *jsondoc_print(const struct jsondoc *value);
-
 #endif

@@ -5,8 +5,9 @@
  *	  See jwk.h. The one file that knows cjose.
  *
  * cjose is not trusted with decisions: it does not compare an EC key's curve with the algorithm, nor a
- * signature's length with the key, and it hands any key's memory to HMAC when asked. All of that is
- * checked here before it is called. Comparison in constant time is its own.
+ * signature's length with the key, it hands any key's memory to HMAC when asked, and some malformed input
+ * ends the program in an assertion. All of that is checked here before it is called. Comparison in constant
+ * time is its own.
  */
 #include "jwk.h"
 
@@ -15,10 +16,15 @@
 #include <cjose/cjose.h>
 #include <openssl/err.h>
 
+#include "base64url.h"
+#include "buffer.h"
 #include "memory.h"
 
 #define RSA_MIN_BITS 2048		/* RFC 7518, section 3.3 */
 #define RSA_MAX_BITS 8192		/* a verification takes milliseconds beyond */
+#define RSA_MAX_EXPONENT 8		/* bytes; a long one makes verification slow */
+#define EC_MAX 66				/* bytes of a coordinate on P-521 */
+#define SECRET_MAX 4096			/* bytes */
 
 enum family
 {
@@ -128,16 +134,82 @@ is_good_size(enum family family, size_t bits)
 	}
 }
 
+/* Appends a member of a key that must be base64url of 1 to max bytes. */
+static int
+put_number(struct buffer *out, const struct jsondoc *json, const char *name, size_t max)
+{
+	const char *text = jsondoc_string(jsondoc_member(json, name));
+	size_t		len = text ? strlen(text) : 0;
+	char	   *bytes;
+	long		n;
+
+	if (len == 0 || len > max * 4 / 3 + 2)
+		return RT_MALFORMED;
+	bytes = memory_alloc(len);
+	n = base64url_decode((struct slice) {text, len}, bytes);
+	explicit_bzero(bytes, len);
+	memory_free(bytes);
+	if (n < 0 || (size_t) n > max)
+		return RT_MALFORMED;
+	buffer_puts(out, ",");
+	buffer_puts_json(out, name);
+	buffer_puts(out, ":");
+	buffer_puts_json(out, text);
+	return RT_OK;
+}
+
+/*
+ * Writes a key anew with nothing but the numbers that verify: no private ones, and none that cjose would
+ * choke on - it ends the program over bad base64.
+ */
+static int
+write_key(struct buffer *out, const struct jsondoc *json, enum family family)
+{
+	const char *curve = jsondoc_string(jsondoc_member(json, "crv"));
+	int			result;
+
+	switch (family)
+	{
+		case FAMILY_SECRET:
+			buffer_puts(out, "{\"kty\":\"oct\"");
+			result = put_number(out, json, "k", SECRET_MAX);
+			break;
+		case FAMILY_RSA:
+			buffer_puts(out, "{\"kty\":\"RSA\"");
+			result = put_number(out, json, "n", RSA_MAX_BITS / 8 + 1);
+			if (result == RT_OK)
+				result = put_number(out, json, "e", RSA_MAX_EXPONENT);
+			break;
+		default:
+			if (curve == NULL)
+				return RT_MALFORMED;
+			buffer_puts(out, "{\"kty\":\"EC\",\"crv\":");
+			buffer_puts_json(out, curve);
+			result = put_number(out, json, "x", EC_MAX);
+			if (result == RT_OK)
+				result = put_number(out, json, "y", EC_MAX);
+			break;
+	}
+	buffer_puts(out, "}");
+	return result;
+}
+
 /* Makes the key of a family from its JSON. */
 static int
 import_key(const struct jsondoc *json, enum family family, struct jwk **jwk)
 {
-	char	   *text = jsondoc_print(json);
 	const char *kid = jsondoc_string(jsondoc_member(json, "kid"));
-	cjose_jwk_t *key = cjose_jwk_import(text, strlen(text), NULL);
-	size_t		bits = key ? cjose_jwk_get_keysize(key, NULL) : 0;
+	struct buffer text;
+	cjose_jwk_t *key = NULL;
+	size_t		bits;
 
-	memory_free(text);
+	buffer_init(&text);
+	if (write_key(&text, json, family) == RT_OK)
+		key = cjose_jwk_import(text.at, text.len, NULL);
+	bits = key ? cjose_jwk_get_keysize(key, NULL) : 0;
+	if (text.len > 0)
+		explicit_bzero(text.at, text.len);
+	buffer_release(&text);
 	ERR_clear_error();			/* what is left there, TLS on this thread would take for its own */
 	if (key == NULL)
 		return RT_MALFORMED;

@@ -327,6 +327,48 @@ test_key_marks(void **state)
 	jose_key_free(rsa);
 }
 
+/* Keys that are broken are skipped, and nothing more happens: cjose would end the program over some. */
+static void
+test_broken_keys(void **state)
+{
+	static const char *const broken[] = {
+		"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybR=lzo0\"}",
+		"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"A\"}",
+		"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"\"}",
+		"{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"AQAB\"}",
+		"{\"kty\":\"RSA\",\"e\":\"AQAB\"}",
+		"{\"kty\":\"RSA\",\"n\":7,\"e\":[]}",
+		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\",\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}",
+		"{\"kty\":\"EC\",\"crv\":\"P-1\",\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+		"{\"kty\":\"EC\",\"crv\":7,\"x\":\"AAAA\",\"y\":\"AAAA\"}",
+		"{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"===\",\"y\":\"/+\"}",
+		"{\"kty\":\"oct\",\"k\":\"\"}",
+		"{\"kty\":\"oct\",\"k\":\"A\"}",
+		"{\"kty\":\"oct\"}",
+		"{\"kty\":[]}",
+		"[]",
+	};
+	struct jose_key *key = jose_key_new("P-256", "good");
+	char	   *json = jose_key_json(key, NULL);
+	char	   *token = jose_sign(key, "ES256", "good", "{\"role\":\"web\"}");
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+	{
+		char		set[2000];
+		struct auth *auth;
+
+		snprintf(set, sizeof(set), "{\"keys\":[%s,%s]}", broken[i], json);
+		auth = make_auth_json((struct auth_config) {0}, set);
+		assert_string_equal(check(auth, token), "ok");
+		auth_free(auth);
+	}
+	free(token);
+	free(json);
+	jose_key_free(key);
+}
+
 /* A curve that is not the algorithm's, and signatures of another length, among them that of zeros. */
 static void
 test_curves(void **state)
@@ -999,6 +1041,7 @@ main(void)
 		cmocka_unit_test(test_algorithms),
 		cmocka_unit_test(test_public_key_as_secret),
 		cmocka_unit_test(test_key_marks),
+		cmocka_unit_test(test_broken_keys),
 		cmocka_unit_test(test_curves),
 		cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_embedded_key),
