@@ -30,6 +30,7 @@ struct item
 	struct batch *batch;
 	evaluator_fn chunks;
 	evaluator_fn run;
+	evaluator_fn drop;
 	void	   *arg;
 };
 
@@ -95,6 +96,8 @@ item_free(struct item *item)
 {
 	if (item->batch != NULL)
 		batch_unref(item->batch);
+	if (item->drop != NULL)
+		item->drop(item->arg);
 	memory_free(item);
 }
 
@@ -380,7 +383,10 @@ finish_round(struct evaluator *evaluator)
 		if (item->batch != NULL)
 			worker_batch(worker, item->batch);
 		else
+		{
+			item->drop = NULL;	/* it ends itself */
 			item->run(item->arg);
+		}
 	}
 	drop_round(evaluator);
 	eval_registry_clear(&evaluator->registry);
@@ -692,12 +698,14 @@ evaluator_batch(struct evaluator *evaluator, struct batch *batch)
 }
 
 void
-evaluator_replay(struct evaluator *evaluator, evaluator_fn chunks, evaluator_fn run, void *arg)
+evaluator_replay(struct evaluator *evaluator, evaluator_fn chunks, evaluator_fn run,
+				 evaluator_fn drop, void *arg)
 {
 	struct item *item = memory_alloc_zeroed(sizeof(*item));
 
 	item->chunks = chunks;
 	item->run = run;
+	item->drop = drop;
 	item->arg = arg;
 	enqueue(evaluator, item);
 }

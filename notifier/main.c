@@ -482,6 +482,7 @@ tear_down(struct program *program)
 	for (unsigned i = 0; i < program->nworkers; i++)
 		if (program->workers[i].worker != NULL)
 			worker_free(program->workers[i].worker);
+	drain_posts(program);		/* timers of theirs that were due may have asked something */
 	for (unsigned i = 0; i < program->nworkers; i++)
 		if (program->workers[i].thread.loop != NULL)
 			loop_free(program->workers[i].thread.loop);
