@@ -106,7 +106,7 @@ skip_value(const char *p, const char *end)
 int
 jsonscan_open(struct jsonscan *scan, struct slice text, char open)
 {
-	const char *end = text.at + text.len;
+	const char *end = text.len > 0 ? text.at + text.len : text.at;
 	const char *p = skip_space(text.at, end);
 
 	scan->at = scan->end = end;

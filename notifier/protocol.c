@@ -540,15 +540,18 @@ mask_numbers(char *text, size_t len)
 	}
 }
 
-/* Whether a text is one JSON object, as strictly as jansson reads it. */
+/* Whether a text is one JSON object, as strictly as jansson reads it, which overlooks some zeros. */
 static bool
 is_json_object(const char *text, size_t len)
 {
 	json_error_t error;
-	char	   *copy = memory_copy_string(text, len);
+	char	   *copy;
 	json_t	   *json;
 	bool		is_object;
 
+	if (len == 0 || memchr(text, '\0', len) != NULL)
+		return false;
+	copy = memory_copy_string(text, len);
 	mask_numbers(copy, len);
 	json = json_loadb(copy, len, JSON_REJECT_DUPLICATES, &error);
 	is_object = json != NULL && json_is_object(json);

@@ -325,6 +325,10 @@ test_json(void **state)
 	assert_int_equal(parse_message(&message, "{\"op\":\"ping\"}\0", 14, &code), RT_MALFORMED);
 	assert_string_equal(code, CODE_BAD_FRAME);
 	protocol_release(&message);
+	text = "{\"op\":\"subscribe\",\"action\":[\"a\"],\"limit\":1\0}";
+	assert_int_equal(parse_message(&message, text, strlen(text) + 2, &code), RT_MALFORMED);
+	assert_string_equal(code, CODE_BAD_FRAME);
+	protocol_release(&message);
 }
 
 /* Deep nesting costs neither the stack nor time. */

@@ -5,7 +5,7 @@
  *	  Readers too slow: merging and gaps, by readers that apply what they get and compare with one that got
  *	  everything.
  *
- * Links: slow outqueue frame memory buffer jsonscan event filter protocol log stats vectors
+ * Links also: slow
  */
 #include <setjmp.h>
 #include <stdarg.h>
