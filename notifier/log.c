@@ -58,6 +58,8 @@ log_is_on(enum log_level level)
 static void
 add_bytes(struct line *line, const char *bytes, size_t len)
 {
+	if (len == 0)
+		return;
 	if (line->room - line->len < len)
 	{
 		line->room = (line->room + len) * 2;
