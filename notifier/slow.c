@@ -164,7 +164,8 @@ merge_event(struct merge *merge, const struct event *event)
 		merge->truncated = *event;
 		return;
 	}
-	if (!is_coming && !is_going && event->kind != EVENT_UPDATED)
+	if ((!is_coming && !is_going && event->kind != EVENT_UPDATED) || event->id.len == 0
+		|| (!is_going && event->data.len == 0))
 	{
 		merge->has_failed = true;
 		return;
@@ -327,7 +328,7 @@ put_row(struct buffer *out, const struct merged_row *row)
 		buffer_put_slice(out, row->gone.text);
 		return;
 	}
-	if (row->has_come && row->was_in)
+	if (row->has_come && row->was_in && row->has_gone)
 	{
 		buffer_put_slice(out, row->gone.text);
 		buffer_puts(out, ",");
