@@ -14,9 +14,15 @@
 
 #define CHECK_MS 1000			/* how often changes are looked for */
 
-/* Whether the role exists and the daemon's own may take it on. */
+/*
+ * Whether the role exists and the daemon's own may take it on; and what policies see of its memberships. Tokens
+ * never name the daemon's own role, one that reads the log, or a superuser.
+ */
 static const char member_sql[] =
-"SELECT pg_catalog.pg_has_role(session_user, x.oid, 'MEMBER')"
+"SELECT pg_catalog.pg_has_role(session_user, x.oid, 'MEMBER') AND x.rolname <> session_user"
+" AND NOT x.rolsuper AND NOT pg_catalog.pg_has_role(x.oid, 'realtime_notifier', 'MEMBER'),"
+" (SELECT pg_catalog.string_agg(o.oid::text || pg_catalog.pg_has_role(x.oid, o.oid, 'USAGE'), ' ' ORDER BY o.oid)"
+"  FROM pg_catalog.pg_roles o WHERE pg_catalog.pg_has_role(x.oid, o.oid, 'MEMBER'))"
 " FROM pg_catalog.pg_roles x WHERE x.rolname = $1";
 
 /* One row per entity and column; a topic has one row with a null column. */
@@ -38,7 +44,7 @@ static const char entities_sql[] =
 " pg_catalog.has_column_privilege(x.oid, c.oid, a.attnum, 'SELECT') AS is_readable,"
 " coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation), true),"
 " (SELECT k.n FROM pg_catalog.jsonb_array_elements_text(r.settings -> 'key') WITH ORDINALITY AS k(name, n)"
-"  WHERE k.name = a.attname) AS key_number"
+"  WHERE k.name = a.attname) AS key_number, c.oid"
 " FROM realtime.registration r"
 " JOIN pg_catalog.pg_roles x ON x.rolname = $1"
 " LEFT JOIN pg_catalog.pg_class c ON c.oid = r.relation"
@@ -107,6 +113,7 @@ struct load
 	struct role_access *result;
 	struct buffer print;		/* of the entity being read */
 	char	   *catalogs;		/* print of the catalogs, taken first */
+	char	   *memberships;	/* the role's, as text */
 };
 
 /* The check on its way through the pool's thread. */
@@ -143,9 +150,12 @@ role_access_unref(struct role_access *role)
 		memory_free(e->feature);
 		memory_free(e->entity);
 		memory_free(e->relation);
+		memory_free(e->oid);
 		memory_free(e->status_column);
 		memory_free(e->print);
 	}
+	if (role->position.epoch != NULL)
+		position_release(&role->position);
 	memory_free(role->entities);
 	memory_free(role->role);
 	memory_free(role);
@@ -205,9 +215,14 @@ static void
 finish_entity(struct load *load)
 {
 	struct role_access *result = load->result;
+	struct entity_access *e;
 
-	if (result->nentities > 0)
-		result->entities[result->nentities - 1].print = buffer_take(&load->print);
+	if (result->nentities == 0)
+		return;
+	e = &result->entities[result->nentities - 1];
+	if (e->has_policies && load->memberships != NULL)
+		buffer_puts(&load->print, load->memberships);
+	e->print = buffer_take(&load->print);
 }
 
 /* Begins the entity of a row unless it is the last one still. */
@@ -227,6 +242,7 @@ entity_of_row(struct load *load, const struct slice *fields)
 	e->feature = copy_slice(fields[0]);
 	e->entity = copy_slice(fields[1]);
 	e->relation = copy_slice(fields[2]);
+	e->oid = copy_slice(fields[15]);
 	e->is_table = e->relation != NULL;
 	e->can_read = slice_equals(fields[3], "t");
 	e->has_policies = slice_equals(fields[4], "t");
@@ -275,7 +291,7 @@ add_column(struct entity_access *e, const struct slice *fields)
 	memory_free(typname);
 }
 
-/* In the pool's thread: a row of print_sql (step 0), member_sql (1) or entities_sql (2). */
+/* In the pool's thread: a row of the position (step 0), print_sql (1), member_sql (2) or entities_sql (3). */
 static void
 load_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 {
@@ -284,12 +300,19 @@ load_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 
 	if (step == 0)
 	{
-		load->catalogs = copy_slice(fields[0]);
+		if (position_parse(&load->result->position, fields[0].at, fields[0].len) < 0)
+			memset(&load->result->position, 0, sizeof(load->result->position));
 		return;
 	}
 	if (step == 1)
 	{
+		load->catalogs = copy_slice(fields[0]);
+		return;
+	}
+	if (step == 2)
+	{
 		load->result->is_member = slice_equals(fields[0], "t");
+		load->memberships = copy_slice(fields[1]);
 		return;
 	}
 	e = entity_of_row(load, fields);
@@ -390,6 +413,8 @@ load_done(void *arg, const struct db_error *error)
 
 	finish_entity(load);
 	buffer_release(&load->print);
+	memory_free(load->memberships);
+	load->memberships = NULL;
 	if (error->outcome != DB_DONE)
 	{
 		if (error->outcome == DB_FAILED)
@@ -410,6 +435,7 @@ start_load(struct cached_role *role)
 	struct load *load = memory_alloc_zeroed(sizeof(*load));
 	const char *params[] = {role->name};
 	const struct db_statement statements[] = {
+		{"SELECT realtime.position()", 0, NULL},
 		{print_sql, 0, NULL},
 		{member_sql, 1, params},
 		{entities_sql, 1, params},
@@ -422,7 +448,7 @@ start_load(struct cached_role *role)
 	load->result->role = memory_copy_string(role->name, strlen(role->name));
 	role->is_loading = true;
 	role->access->jobs++;
-	db_submit(role->access->db, statements, 3, load_row, load_done, load);
+	db_submit(role->access->db, statements, 4, load_row, load_done, load);
 }
 
 void

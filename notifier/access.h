@@ -20,6 +20,7 @@
 #include "db.h"
 #include "filter.h"
 #include "loop.h"
+#include "position.h"
 
 struct access;
 
@@ -43,19 +44,22 @@ struct entity_access
 	bool		is_all_readable;	/* every captured column is */
 	bool		numeric_as_string;
 	char	   *relation;		/* quoted, with schema; NULL for a topic */
+	char	   *oid;			/* the relation's; NULL for a topic */
 	char	   *status_column;
 	unsigned	nkey;
 	unsigned   *key;			/* columns, by their index, in key order */
 	unsigned	ncolumns;
 	struct access_column *columns;
-	char	   *print;			/* all of the above as text: equal if and only if nothing changed */
+	/* all of the above as text, and what policies see of the role: equal if and only if nothing changed */
+	char	   *print;
 };
 
 struct role_access
 {
 	unsigned	refs;			/* one thread */
 	char	   *role;
-	bool		is_member;		/* the daemon may take on the role */
+	struct position position;	/* what it covers has been taken into account; epoch NULL: unknown */
+	bool		is_member;		/* the daemon may take on the role, for others */
 	unsigned	nentities;
 	struct entity_access *entities;	/* by feature, then entity */
 };

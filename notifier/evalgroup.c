@@ -70,7 +70,7 @@ eval_group_join(struct eval_registry *registry, const struct entity_access *enti
 	group->registry = registry;
 	group->role = memory_copy_string(role, strlen(role));
 	group->claims = memory_copy_string(claims, strlen(claims));
-	group->relation = memory_copy_string(entity->relation, strlen(entity->relation));
+	group->relation = memory_copy_string(entity->oid, strlen(entity->oid));
 	group->policy = policy_ref(policy);
 	group->entity = get_entity(registry, text);
 	group->next = group->entity->groups;
@@ -120,15 +120,15 @@ eval_group_leave(struct eval_group *group)
 struct eval_entity *
 eval_registry_find(struct eval_registry *registry, struct slice feature, struct slice name)
 {
-	char		key[600];
 	struct eval_entity *entity;
 
-	if (registry->entities == NULL || feature.len + name.len + 1 > sizeof(key))
+	if (registry->entities == NULL)
 		return NULL;
-	memcpy(key, feature.at, feature.len);
-	key[feature.len] = '\n';
-	memcpy(key + feature.len + 1, name.at, name.len);
-	HASH_FIND(hh, registry->entities, key, feature.len + name.len + 1, entity);
+	registry->key.len = 0;
+	buffer_put_slice(&registry->key, feature);
+	buffer_put(&registry->key, "\n", 1);
+	buffer_put_slice(&registry->key, name);
+	HASH_FIND(hh, registry->entities, registry->key.at, registry->key.len, entity);
 	return entity;
 }
 
@@ -166,6 +166,13 @@ eval_group_match(const struct eval_group *group, unsigned ordinal, bool is_old)
 		default:
 			return FILTER_NO;
 	}
+}
+
+void
+eval_registry_release(struct eval_registry *registry)
+{
+	eval_registry_clear(registry);
+	buffer_release(&registry->key);
 }
 
 void

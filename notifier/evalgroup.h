@@ -57,7 +57,7 @@ struct eval_group
 	char	   *key;
 	char	   *role;
 	char	   *claims;
-	char	   *relation;
+	char	   *relation;		/* its oid, as text: names change */
 	struct policy *policy;
 	unsigned char *verdicts;	/* enum verdict of each image; NULL: none evaluated */
 	bool		is_wanted;		/* some image of the sequence may be seen */
@@ -68,6 +68,7 @@ struct eval_registry
 {
 	struct eval_group *groups;
 	struct eval_entity *entities;
+	struct buffer key;			/* scratch */
 };
 
 /* The group of a policy of mode evaluate, with one reference; made when there is none. */
@@ -84,5 +85,8 @@ enum filter_result eval_group_match(const struct eval_group *group, unsigned ord
 
 /* Forgets the sequence: images and verdicts. */
 void		eval_registry_clear(struct eval_registry *registry);
+
+/* Frees what the registry itself has; groups may still be left after. */
+void		eval_registry_release(struct eval_registry *registry);
 
 #endif

@@ -941,6 +941,13 @@ read_images(struct matching *m)
 			break;
 		default:
 			m->new_row = &hub->data;
+			if (m->is_derived && event->kind == EVENT_UPDATED)
+			{
+				row_copy(&hub->image, &hub->data);
+				if (row_read(&hub->old, event->old))
+					row_overlay(&hub->image, &hub->old);
+				m->old_row = &hub->image;
+			}
 			break;
 	}
 }
@@ -1032,7 +1039,7 @@ match_marker(const struct matching *m)
 			add_gap(stream, view, "resync");
 		if (stream->on_access != NULL
 			&& (kind == EVENT_ACCESS || (kind == EVENT_RESYNC && view->npolicies > 0)))
-			stream->on_access(stream->arg, view);
+			stream->on_access(stream->arg, view, stream->xid);
 	}
 }
 
@@ -1126,10 +1133,17 @@ hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk)
 	}
 }
 
-void
-hub_stream_number(struct hub_stream *stream, unsigned ordinal)
+const struct event *
+hub_stream_row(const struct hub_stream *stream)
 {
-	stream->ordinal = ordinal;
+	return stream->row_event;
+}
+
+void
+hub_stream_renumber(struct hub_stream *stream)
+{
+	stream->row_ordinal = 0;
+	stream->ordinal = stream->row_event != NULL ? 1 : 0;
 }
 
 void

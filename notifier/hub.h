@@ -67,11 +67,14 @@ struct hub_stream *hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_f
 /* The next chunk. What its transaction has for the views is delivered when it is complete. */
 void		hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk);
 
-/* Numbers the events that follow, from here on: verdicts are looked up by it. */
-void		hub_stream_number(struct hub_stream *stream, unsigned ordinal);
+/* The row change that following events may belong to, while its transaction is under way; or NULL. */
+const struct event *hub_stream_row(const struct hub_stream *stream);
+
+/* Numbers the events from here on, for their verdicts: that row change, if there is one, is 0. */
+void		hub_stream_renumber(struct hub_stream *stream);
 
 /* Whom to tell of markers that say that rights on a view's entity changed. */
-typedef void (*hub_access_fn) (void *arg, struct view *view);
+typedef void (*hub_access_fn) (void *arg, struct view *view, uint64_t xid);
 void		hub_stream_on_access(struct hub_stream *stream, hub_access_fn fn);
 
 /* Whether a transaction has begun and not ended. */

@@ -29,6 +29,7 @@ struct policies_question
 	struct loop *loop;
 	struct role_access *role;
 	char	   *claims;
+	char	   *position;		/* taken first */
 	policies_fn fn;				/* NULL: cancelled */
 	void	   *arg;
 	struct policy **policies;
@@ -52,11 +53,16 @@ static void
 question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 {
 	struct policies_question *question = arg;
-	const struct entity_access *entity = role_access_find(question->role, fields[0], fields[1]);
+	const struct entity_access *entity;
 	struct policy *policy;
 
-	(void) step;
 	(void) nfields;
+	if (step == 0)
+	{
+		question->position = memory_copy_string(fields[0].at, fields[0].len);
+		return;
+	}
+	entity = role_access_find(question->role, fields[0], fields[1]);
 	if (entity == NULL || !entity->can_read)
 		return;
 	policy = policy_parse(entity, fields[2],
@@ -68,6 +74,8 @@ question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 				  entity->entity);
 		return;
 	}
+	if (position_parse(&policy->position, question->position, strlen(question->position)) < 0)
+		memset(&policy->position, 0, sizeof(policy->position));
 	question->policies = memory_resize(question->policies,
 									   sizeof(struct policy *) * (question->n + 1));
 	question->policies[question->n++] = policy;
@@ -86,6 +94,7 @@ question_answered(void *arg)
 	memory_free(question->policies);
 	role_access_unref(question->role);
 	memory_free(question->claims);
+	memory_free(question->position);
 	memory_free(question);
 }
 
@@ -111,14 +120,17 @@ policies_ask(struct loop *loop, struct db *db, struct role_access *role, const c
 {
 	struct policies_question *question = memory_alloc_zeroed(sizeof(*question));
 	const char *params[] = {role->role, claims, feature, entity};
-	const struct db_statement statement = {policies_sql, 4, params};
+	const struct db_statement statements[] = {
+		{"SELECT realtime.position()", 0, NULL},
+		{policies_sql, 4, params},
+	};
 
 	question->loop = loop;
 	question->role = role_access_ref(role);
 	question->claims = memory_copy_string(claims, strlen(claims));
 	question->fn = fn;
 	question->arg = arg;
-	db_submit(db, &statement, 1, question_row, question_done, question);
+	db_submit(db, statements, 2, question_row, question_done, question);
 	return question;
 }
 

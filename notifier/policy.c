@@ -162,6 +162,55 @@ read_filters(const struct entity_access *entity, struct slice text, struct polic
 	return result == 0;
 }
 
+/* A member's name without escapes; malformed ones cannot be compared. */
+static int
+plain_name(struct slice inside, struct buffer *out)
+{
+	long		len;
+
+	out->len = 0;
+	len = jsonscan_unescape(inside, buffer_reserve(out, inside.len + 1));
+	if (len < 0)
+		return RT_MALFORMED;
+	out->len = (size_t) len;
+	return RT_OK;
+}
+
+/*
+ * Appends a claim that a policy reads and its value. The token may write the same name with other
+ * escapes than PostgreSQL: names are compared without. Fails when they cannot be.
+ */
+static int
+print_claim(struct slice claims, struct slice name, struct buffer *out)
+{
+	struct jsonscan scan;
+	struct slice key;
+	struct slice value;
+	struct slice found = {NULL, 0};
+	struct buffer wanted;
+	struct buffer have;
+	int			result = jsonscan_open(&scan, claims, '{');
+
+	buffer_init(&wanted);
+	buffer_init(&have);
+	if (result == RT_OK)
+		result = plain_name(jsonscan_inside(name), &wanted);
+	while (result >= 0 && (result = jsonscan_next(&scan, &key, &value)) > 0)
+	{
+		if (plain_name(key, &have) < 0)
+			result = RT_MALFORMED;
+		else if (slice_is_same(buffer_slice(&have), buffer_slice(&wanted)))
+			found = value;
+	}
+	buffer_release(&wanted);
+	buffer_release(&have);
+	buffer_put_slice(out, name);
+	if (found.at != NULL)
+		buffer_put_slice(out, found);
+	buffer_puts(out, ";");
+	return result;
+}
+
 /* What tells the claims apart that a policy reads: those, or all of them when it cannot be told. */
 static void
 print_claims(struct slice json, struct slice claims, struct buffer *out)
@@ -169,25 +218,17 @@ print_claims(struct slice json, struct slice claims, struct buffer *out)
 	struct slice names;
 	struct slice none;
 	struct slice name;
-	struct slice value;
 	struct jsonscan scan;
+	size_t		from = out->len;
+	int			result = jsonscan_find(json, "claims", &names) > 0 ? jsonscan_open(&scan, names, '[')
+		: RT_MALFORMED;
 
-	if (jsonscan_find(json, "claims", &names) <= 0 || jsonscan_open(&scan, names, '[') < 0)
-	{
-		buffer_put_slice(out, claims);
+	while (result >= 0 && (result = jsonscan_next(&scan, &none, &name)) > 0)
+		result = print_claim(claims, name, out);
+	if (result >= 0)
 		return;
-	}
-	while (jsonscan_next(&scan, &none, &name) > 0)
-	{
-		struct slice inside = jsonscan_inside(name);
-		char	   *key = memory_copy_string(inside.at, inside.len);
-
-		buffer_put_slice(out, name);
-		if (jsonscan_find(claims, key, &value) > 0)
-			buffer_put_slice(out, value);
-		buffer_puts(out, ";");
-		memory_free(key);
-	}
+	out->len = from;
+	buffer_put_slice(out, claims);
 }
 
 /* Mode evaluate: necessary conditions, and what tells its groups apart. */
@@ -300,6 +341,8 @@ policy_unref(struct policy *policy)
 	for (unsigned i = 0; i < policy->nreads; i++)
 		memory_free(policy->reads[i]);
 	memory_free(policy->reads);
+	if (policy->position.epoch != NULL)
+		position_release(&policy->position);
 	memory_free(policy->text);
 	memory_free(policy->feature);
 	memory_free(policy->entity);

@@ -15,6 +15,7 @@
 
 #include "access.h"
 #include "filter.h"
+#include "position.h"
 
 enum policy_mode
 {
@@ -35,6 +36,7 @@ struct policy
 	char	  **reads;
 	char	   *feature;
 	char	   *entity;
+	struct position position;	/* what it covers has been taken into account; epoch NULL: unknown */
 };
 
 /*

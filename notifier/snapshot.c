@@ -69,13 +69,16 @@ static void
 snapshot_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 {
 	struct snapshot *snapshot = arg;
+	size_t		row_len = 0;
+	size_t		from;
 
-	(void) nfields;
+	for (unsigned i = 0; i < nfields; i++)
+		row_len += fields[i].len;
 	if (step == 1)
 		snapshot->position = memory_copy_string(fields[0].at, fields[0].len);
-	if (step != 3 || snapshot->is_too_large)
+	if (step != 4 || snapshot->is_too_large)
 		return;
-	if (snapshot->part.len > 0 && snapshot->part.len + fields[0].len > PROTOCOL_PART_MAX)
+	if (snapshot->part.len > 0 && snapshot->part.len + row_len + 64 > PROTOCOL_PART_FILL)
 		end_part(snapshot, false);
 	if (snapshot->content.bytes + snapshot->part.len > snapshot->max_bytes)
 	{
@@ -86,15 +89,11 @@ snapshot_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 	}
 	if (snapshot->part.len > 0)
 		buffer_puts(&snapshot->part, ",");
-	row_read(&snapshot->row, fields[0]);
-	{
-		size_t		from = snapshot->part.len;
-
-		view_write_row(snapshot->entity, &snapshot->row, fields[0], &snapshot->part);
-		for (size_t i = from; i < snapshot->part.len; i++)	/* as in chunks: no line breaks */
-			if (snapshot->part.at[i] == '\n' || snapshot->part.at[i] == '\r')
-				snapshot->part.at[i] = ' ';
-	}
+	from = snapshot->part.len;
+	view_write_row(snapshot->entity, fields + 1, fields[0], &snapshot->part);
+	for (size_t i = from; i < snapshot->part.len; i++)	/* as in chunks: no line breaks */
+		if (snapshot->part.at[i] == '\n' || snapshot->part.at[i] == '\r')
+			snapshot->part.at[i] = ' ';
 	snapshot->nrows++;
 }
 
@@ -107,7 +106,6 @@ snapshot_free(struct snapshot *snapshot)
 	memory_free(snapshot->subscriptions.at);
 	memory_free(snapshot->key);
 	memory_free(snapshot->position);
-	row_release(&snapshot->row);
 	buffer_release(&snapshot->part);
 	contents_release(&snapshot->content);
 	memory_free(snapshot);
@@ -205,14 +203,26 @@ snapshot_done(void *arg, const struct db_error *error)
 	loop_post(snapshot->worker->loop, snapshot_arrived, snapshot);
 }
 
+/*
+ * Each claim as a setting of its own, as realtime.visible_images() has them: of names that differ in case
+ * only the one in lower case counts.
+ */
+static const char claims_sql[] =
+"SELECT pg_catalog.set_config('request.jwt.claim.' || c.key, c.value OPERATOR(pg_catalog.#>>) '{}', true)"
+" FROM (SELECT key, value FROM pg_catalog.json_each($1::json)"
+"  WHERE key ~ '^[A-Za-z_][A-Za-z0-9_]{0,62}$' AND pg_catalog.json_typeof(value) <> 'null'"
+"  ORDER BY key = pg_catalog.lower(key) OFFSET 0) c";
+
 /* Sends the job. Its first statement after BEGIN takes the snapshot, with the daemon's own rights. */
 static void
 submit_snapshot(struct snapshot *snapshot, const char *sql, const char **params, unsigned nparams)
 {
 	const char *role[] = {snapshot->role->role, snapshot->view->claims};
+	const char *claims[] = {snapshot->view->claims};
 	const struct db_statement statements[] = {
 		{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL},
 		{"SELECT realtime.position()", 0, NULL},
+		{claims_sql, 1, claims},
 		{"SELECT pg_catalog.set_config('role', $1, true),"
 		" pg_catalog.set_config('request.jwt.claims', $2, true)", 2, role},
 		{sql, nparams, params},
@@ -220,7 +230,7 @@ submit_snapshot(struct snapshot *snapshot, const char *sql, const char **params,
 		{"SELECT realtime.flush()", 0, NULL},
 	};
 
-	snapshot->job = db_submit(snapshot->worker->shared->db, statements, 6, snapshot_row,
+	snapshot->job = db_submit(snapshot->worker->shared->db, statements, 7, snapshot_row,
 							  snapshot_done, snapshot);
 }
 

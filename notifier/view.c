@@ -477,6 +477,16 @@ view_wants_replaced(const struct view *view, struct slice summary)
 	return false;
 }
 
+/* Whether the policy, of which there is one, shows an image. */
+static enum filter_result
+match_policy(const struct view *view, const struct row *row, unsigned ordinal, bool is_old,
+			 struct buffer *scratch)
+{
+	if (view->policy->mode == POLICY_EVALUATE)
+		return view->group ? eval_group_match(view->group, ordinal, is_old) : FILTER_NO;
+	return policy_match(view->policy, row, scratch);
+}
+
 /* Whether an image is in the view: its filter is true, and the policy shows it. */
 static enum filter_result
 match_image(const struct view *view, const struct row *row, unsigned ordinal, bool is_old,
@@ -490,11 +500,18 @@ match_image(const struct view *view, const struct row *row, unsigned ordinal, bo
 	result = filter_match(&view->filter, row, scratch);
 	if (result == FILTER_NO || view->policy == NULL)
 		return result;
-	if (view->policy->mode == POLICY_EVALUATE)
-		visible = view->group ? eval_group_match(view->group, ordinal, is_old) : FILTER_NO;
-	else
-		visible = policy_match(view->policy, row, scratch);
+	visible = match_policy(view, row, ordinal, is_old, scratch);
 	return visible == FILTER_YES ? result : visible;
+}
+
+/* Whether an event that follows from an update tells of an old image that the policy does not show. */
+static bool
+hides_old(const struct view *view, const struct event *event, const struct row *old_row,
+		  unsigned ordinal, struct buffer *scratch)
+{
+	if (view->policy == NULL || (event->kind != EVENT_STATUS_CHANGED && event->old.len == 0))
+		return false;
+	return old_row == NULL || match_policy(view, old_row, ordinal, true, scratch) != FILTER_YES;
 }
 
 enum edge
@@ -537,7 +554,7 @@ view_edge(const struct view *view, const struct event *event, bool is_derived,
 	/* A custom event whose data lacks a column that the filter names is not for the view. */
 	if (is_in == FILTER_OMITTED)
 		return is_derived ? EDGE_OMITTED : EDGE_NONE;
-	return EDGE_SAME;
+	return is_derived && hides_old(view, event, old_row, ordinal, scratch) ? EDGE_NEWS : EDGE_SAME;
 }
 
 /* Appends an object's members that are shown. */
@@ -591,7 +608,21 @@ write_omitted(const struct view *view, struct slice list, struct buffer *out)
 		buffer_puts(out, "]");
 }
 
-/* Appends meta; the columns that it names are left out where they are not shown. */
+/* Whether a key change's event names the other key, whose row the policy may hide. */
+static bool
+names_other_row(const struct view *view, const struct event *event)
+{
+	struct slice value;
+
+	return view->policy != NULL && (event->kind == EVENT_CREATED || event->kind == EVENT_DELETED)
+		&& (jsonscan_find(event->meta, "oldId", &value) > 0
+			|| jsonscan_find(event->meta, "newId", &value) > 0);
+}
+
+/*
+ * Appends meta. The columns that it names are left out where they are not shown, and under row-level
+ * security the other key of a key change.
+ */
 static void
 write_meta(const struct view *view, struct slice meta, bool is_left, struct buffer *out)
 {
@@ -614,6 +645,8 @@ write_meta(const struct view *view, struct slice meta, bool is_left, struct buff
 			omitted = value;
 			continue;
 		}
+		if (view->policy != NULL && (slice_equals(name, "oldId") || slice_equals(name, "newId")))
+			continue;
 		buffer_puts(out, is_first ? "\"" : ",\"");
 		buffer_put_slice(out, name);
 		buffer_puts(out, "\":");
@@ -625,9 +658,9 @@ write_meta(const struct view *view, struct slice meta, bool is_left, struct buff
 	buffer_puts(out, "}");
 }
 
-/* Appends a bulk summary's data with null for the keys. */
+/* Appends an object with null for one of its members. */
 static void
-write_without_keys(struct slice data, struct buffer *out)
+write_without(struct slice data, const char *member, struct buffer *out)
 {
 	struct jsonscan scan;
 	struct slice name;
@@ -638,7 +671,7 @@ write_without_keys(struct slice data, struct buffer *out)
 	if (jsonscan_open(&scan, data, '{') == RT_OK)
 		while (jsonscan_next(&scan, &name, &value) > 0)
 		{
-			if (slice_equals(name, "keys"))
+			if (slice_equals(name, member))
 			{
 				value.at = "null";
 				value.len = 4;
@@ -658,7 +691,8 @@ view_write_event(const struct view *view, const struct event *event, enum edge e
 {
 	struct slice action = event->action;
 
-	if (edge == EDGE_SAME && !is_without_keys && (!view->is_projected || !has_row))
+	if (edge == EDGE_SAME && !is_without_keys && (!view->is_projected || !has_row)
+		&& !names_other_row(view, event))
 	{
 		buffer_put_slice(out, event->text);
 		return;
@@ -689,7 +723,9 @@ view_write_event(const struct view *view, const struct event *event, enum edge e
 	{
 		buffer_puts(out, ",\"data\":");
 		if (is_without_keys)
-			write_without_keys(event->data, out);
+			write_without(event->data, "keys", out);
+		else if (edge == EDGE_NEWS && event->kind == EVENT_STATUS_CHANGED)
+			write_without(event->data, "old_status", out);
 		else if (view->is_projected && has_row)
 			write_visible(view, event->data, out);
 		else
@@ -708,38 +744,23 @@ view_write_event(const struct view *view, const struct event *event, enum edge e
 	buffer_puts(out, "}");
 }
 
-/* Appends a key column's value as text: an event's id is text whatever the type. */
-static void
-write_key_value(struct slice value, struct buffer *out)
-{
-	if (jsonscan_kind(value) == JSON_KIND_NUMBER || jsonscan_kind(value) == JSON_KIND_BOOL)
-	{
-		buffer_puts(out, "\"");
-		buffer_put_slice(out, value);
-		buffer_puts(out, "\"");
-	}
-	else
-		buffer_put_slice(out, value);
-}
-
 void
-view_write_row(const struct entity_access *entity, const struct row *row, struct slice data,
+view_write_row(const struct entity_access *entity, const struct slice *id, struct slice data,
 			   struct buffer *out)
 {
 	buffer_puts(out, entity->nkey == 1 ? "{\"id\":" : "{\"id\":{");
 	for (unsigned k = 0; k < entity->nkey; k++)
 	{
-		const struct access_column *column = &entity->columns[entity->key[k]];
-		const struct slice *value = row_find(row, column->json_name);
-		struct slice null = {"null", 4};
-
 		if (entity->nkey > 1)
 		{
 			buffer_puts(out, k ? ",\"" : "\"");
-			buffer_put_slice(out, column->json_name);
+			buffer_put_slice(out, entity->columns[entity->key[k]].json_name);
 			buffer_puts(out, "\":");
 		}
-		write_key_value(value ? *value : null, out);
+		if (id[k].at == NULL)
+			buffer_puts(out, "null");
+		else
+			buffer_put_json(out, id[k].at, id[k].len);
 	}
 	buffer_puts(out, entity->nkey == 1 ? ",\"data\":" : "},\"data\":");
 	buffer_put_slice(out, data);

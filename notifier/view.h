@@ -34,6 +34,7 @@ enum edge
 	EDGE_SAME,					/* as the event says */
 	EDGE_ENTERED,
 	EDGE_LEFT,
+	EDGE_NEWS,					/* of a row whose old image the policies hide: without what it was */
 	EDGE_OMITTED				/* cannot be told: a value that the filter needs was left out */
 };
 
@@ -161,8 +162,11 @@ enum edge	view_edge(const struct view *view, const struct event *event, bool is_
 void		view_write_event(const struct view *view, const struct event *event, enum edge edge,
 							 bool has_row, bool is_without_keys, struct buffer *out);
 
-/* Appends a row (a JSON object, as row_json writes it) with its id: {"id":…,"data":{…}}. */
-void		view_write_row(const struct entity_access *entity, const struct row *row,
+/*
+ * Appends a row (a JSON object, as row_json writes it) with its id: {"id":…,"data":{…}}. id: the key's values
+ * as text, a slice without address for null.
+ */
+void		view_write_row(const struct entity_access *entity, const struct slice *id,
 						   struct slice data, struct buffer *out);
 
 /* A vector of subscriptions. */

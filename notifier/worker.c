@@ -297,8 +297,16 @@ poke_for_syncs(void *arg)
 
 /* A marker of the stream: from here on nobody gets anything of the view with the rights of before. */
 static void
-suspend_view(void *arg, struct view *view)
+suspend_view(void *arg, struct view *view, uint64_t xid)
 {
+	bool		is_known = view->role->position.epoch != NULL
+		&& position_covers(&view->role->position, xid);
+
+	for (unsigned i = 0; i < view->npolicies; i++)
+		is_known &= view->policies[i]->position.epoch != NULL
+			&& position_covers(&view->policies[i]->position, xid);
+	if (is_known)
+		return;					/* what the view may see was looked up after that */
 	for (unsigned i = 0; i < view->subscriptions.n; i++)
 		recheck_subscription(arg, view->subscriptions.at[i], true);
 }
