@@ -6,7 +6,7 @@
 //	what the same SELECT finds. So, too, while notifiers are killed and taken over from, and while
 //	PostgreSQL is restarted. At every position of the ledgers, the sums of all four tables are equal.
 //
-// REALINPUT_SECONDS (12) is how long pgbench runs in each test, REALINPUT_SUBSCRIBERS (200) how many there
+// REALINPUT_SECONDS (8) is how long pgbench runs in each test, REALINPUT_SUBSCRIBERS (200) how many there
 // are, REALINPUT_SEED what chance decides (printed); REALINPUT_PGBENCH are more arguments of pgbench.
 // Needs RT_PGDATA, a cluster of this process's user that may be restarted.
 
@@ -19,7 +19,7 @@ import { Part, Subscriber } from './lib/subscriber.js';
 import { covers } from './lib/position.js';
 import { Chance, pause, until } from './lib/wait.js';
 
-const seconds = Number(process.env.REALINPUT_SECONDS ?? 12);
+const seconds = Number(process.env.REALINPUT_SECONDS ?? 8);
 const count = Number(process.env.REALINPUT_SUBSCRIBERS ?? 200);
 const seed = Number(process.env.REALINPUT_SEED ?? Date.now() % 1e9);
 const more = (process.env.REALINPUT_PGBENCH ?? '').split(' ').filter(Boolean);
@@ -94,8 +94,7 @@ function makeParts(n, copies, chance)
 	const whole = (entity) => [new Part({ feature: 'bank', entity }, { tables: [{ entity }] })];
 	const some = (entity, filter, where, extra = {}) =>
 		[new Part({ feature: 'bank', entity, filter, ...extra },
-			{ tables: [{ entity, where, columns: extra.columns && [KEYS[entity], ...extra.columns]
-				.filter((c, i, a) => a.indexOf(c) === i).join(', ') }] })];
+			{ tables: [{ entity, where, columns: extra.columns?.join(', ') }] })];
 	const all = { tables: entities.map((entity) => ({ entity })), copy };
 	const low = chance.int(0, 9) * 10000;
 
@@ -119,7 +118,7 @@ function makeParts(n, copies, chance)
 			[['aid', 'gt', low], ['aid', 'lte', low + 10000]], `aid > ${low} AND aid <= ${low + 10000}`) };
 		case 9: return { name: 'credit', parts: some('accounts', [['abalance', 'gt', 1000]], 'abalance > 1000') };
 		case 10: return { name: 'debt', parts: some('accounts', [['abalance', 'lt', 0]], 'abalance < 0',
-			{ columns: ['abalance'] }) };
+			{ columns: ['aid', 'abalance'] }) };
 		case 11: return { name: 'tellers in credit', parts: some('tellers', [['tbalance', 'gte', 0]], 'tbalance >= 0') };
 		case 12: return { name: 'one teller', parts: some('tellers', [['tid', 'eq', 1 + n % 10]], `tid = ${1 + n % 10}`) };
 		case 13: return { name: 'three tellers\' history', parts: some('history', [['tid', 'in', [1, 2, 3]]],
@@ -131,7 +130,7 @@ function makeParts(n, copies, chance)
 			`aid = ${1 + n * 37}`) };
 		case 17: return { name: 'branch in debt', parts: some('branches', [['bbalance', 'lt', 0]], 'bbalance < 0') };
 		case 18: return { name: 'tellers\' balances', parts: [new Part({ feature: 'bank', entity: 'tellers',
-			columns: ['tbalance'] }, { tables: [{ entity: 'tellers', columns: 'tid, tbalance' }] })] };
+			columns: ['tid', 'tbalance'] }, { tables: [{ entity: 'tellers', columns: 'tid, tbalance' }] })] };
 		default: return { name: 'two views', parts: [...whole('branches'),
 			...some('tellers', [['tbalance', 'lt', 0]], 'tbalance < 0')] };
 	}
@@ -237,7 +236,8 @@ class Bank
 		{
 			await pause(this.chance.int(20, 80));
 			const coming = this.subscribers.filter((_, i) => i % 3 === 2);
-			this.chance.pick(coming).drop();
+			for (let i = 0; i < 3; i++)
+				this.chance.pick(coming).drop();
 		}
 	}
 
@@ -248,11 +248,13 @@ class Bank
 		// The last word to all, in every table.
 		const tx = await this.database.write(`UPDATE pgbench_tellers SET filler = 'end' WHERE tid = 1`);
 		await this.ready(120);
-		await until('all have everything', () =>
+		await Promise.all(this.subscribers.map((s) => s.peer.settle(tx, 120))).catch((error) =>
 		{
 			this.fail();
-			return this.subscribers.every((s) => s.isReady && s.peer?.position && covers(s.peer.position, tx));
-		}, 120, 50);
+			throw error;
+		});
+		this.fail();
+		assert.ok(this.subscribers.every((s) => covers(s.peer.position, tx)), 'positions cover the last word');
 		const cache = new Map();
 		const rowsOf = (entity, where, columns) =>
 		{

@@ -42,6 +42,9 @@ const CODES = new Set(['bad_frame', 'bad_request', 'unauthorized', 'forbidden', 
 	'unknown_view', 'already_subscribed', 'bad_position', 'too_many_subscriptions',
 	'too_many_connections', 'too_large', 'rate_limited', 'expired', 'unavailable', 'internal', 'slow']);
 
+/** How many frames a message shows. */
+const RECENT = Number(process.env.E2E_RECENT ?? 12);
+
 export class Checker
 {
 	/** @param {{keep?: boolean}} options keep false: events and rows are not kept */
@@ -72,8 +75,8 @@ export class Checker
 	{
 		if (this.violation)
 			return undefined;
-		this.recent.push(raw.slice(0, 300));
-		if (this.recent.length > 12)
+		this.recent.push(raw.slice(0, RECENT > 12 ? 150 : 300));
+		if (this.recent.length > RECENT)
 			this.recent.shift();
 		this.frames++;
 		const fail = (why) =>
@@ -126,7 +129,7 @@ export class Checker
 
 	take(frame, raw, fail)
 	{
-		const open = [...this.views.values()].find((v) => v.open);
+		const open = this.openView?.open && this.openView;
 
 		if (open && !(frame.op === 'commit' && frame.view === open.id))
 			fail(`a frame between the parts of ${open.open.tx} in view ${open.id}`);
@@ -179,13 +182,14 @@ export class Checker
 		if (frame.tx !== this.lastTx)
 		{
 			// A view that catches up repeats what others have had.
-			const isJoining = [...this.views.values()].some((v) => !v.isLive);
-			if (this.batchTx.has(frame.tx) && !isJoining && !frame.merged)
+			if (this.batchTx.has(frame.tx) && !frame.merged &&
+				![...this.views.values()].some((v) => !v.isLive))
 				fail(`frames of transaction ${frame.tx} are not adjacent`);
 			this.batchTx.add(frame.tx);
 			this.lastTx = frame.tx;
 		}
-		view.commit(frame, Buffer.byteLength(raw), this.batch, fail);
+		view.commit(frame, raw.length, this.batch, fail);
+		this.openView = view;
 	}
 
 	takePosition(frame, fail)

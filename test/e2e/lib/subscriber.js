@@ -156,6 +156,7 @@ export class Subscriber
 				part.forget();
 			part.ref = request.ref;
 			part.isWaiting = true;		// for a position frame
+			part.isVoid = false;
 			part.isWhole = Boolean(token);	// else once the snapshot is complete
 			await peer.ask(request);
 		}
@@ -191,7 +192,10 @@ export class Subscriber
 				part.isWhole = false;
 				// A snapshot follows by itself if it was asked for with since; else begin anew.
 				if (!(view.request.since && view.request.snapshot && !view.isLive))
+				{
+					part.isVoid = true;
 					queueMicrotask(() => peer.socket.terminate());
+				}
 				break;
 			default:
 		}
@@ -199,6 +203,8 @@ export class Subscriber
 
 	commit(part, { events, merged, tx })
 	{
+		if (part.isVoid)
+			return;
 		this.events += events.length;
 		if (merged)
 			this.merges++;
@@ -221,7 +227,7 @@ export class Subscriber
 		{
 			if (![...this.byView.values()].includes(part))
 				continue;			// not subscribed yet in this session
-			if (!part.isWhole)
+			if (!part.isWhole || part.isVoid)
 				continue;			// the snapshot has not come: the position is the other views'
 			for (const { events, merged } of part.held)
 				part.apply(events, merged === true);
@@ -268,6 +274,6 @@ function isLoss(error)
 	return error instanceof HandshakeRefused && error.status === 503 ||
 		error instanceof Refusal && error.code === 'unavailable' ||
 		['ECONNREFUSED', 'ECONNRESET', 'EPIPE', '57P01', '57P02', '57P03', '08006', '08003'].includes(error.code) ||
-		/was closed with|socket hang up|Connection terminated|WebSocket was closed before|Connection ended/
+		/was closed with|socket hang up|Connection terminated|connection error|WebSocket was closed before|Connection ended/
 			.test(error.message);
 }

@@ -37,6 +37,9 @@ export class View
 		this.open = undefined;		// a commit whose last part has not come
 		this.isOpenSnapshot = false;
 		this.eventCount = 0;
+		this.actions = new Set([request.action ?? '*'].flat());
+		if (this.actions.has('updated'))
+			this.actions.add('entered').add('left');
 		this.isFiltered = Array.isArray(request.filter) && request.filter.length > 0;
 	}
 
@@ -148,15 +151,13 @@ export class View
 	/** What was not subscribed to must not come. */
 	checkAsked(event, fail)
 	{
-		const { feature = '*', entity = '*', action = '*', columns } = this.request;
-		const actions = new Set([action].flat());
+		const { feature = '*', entity = '*', columns } = this.request;
+		const { actions } = this;
 
 		if ((feature !== '*' && event.feature !== feature) || (entity !== '*' && event.entity !== entity))
 			fail('an event of another entity');
 		if (!this.isFiltered && (event.action === 'entered' || event.action === 'left'))
 			fail('an edge of a view without a filter');
-		if (actions.has('updated'))
-			actions.add('entered').add('left');
 		if (!actions.has('*') && !actions.has(event.action))
 			fail('an action that was not asked for');
 		if (columns && ROW_ACTIONS.has(event.action) && event.data)
