@@ -25,11 +25,19 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 
 	for (;;)
 	{
-		if (token && (context.token === undefined || reason === 'unauthorized'))
-			context.token = await token(reason) ?? undefined;
+		const controller = new AbortController();
+		const abort = () => controller.abort();
+		const timer = setTimeout(abort, 120000);		// a request that nobody answers
+
+		signal.addEventListener('abort', abort);
+		if (signal.aborted)
+			abort();
 		try
 		{
-			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout }, signal);
+			if (token && (context.token === undefined || reason === 'unauthorized'))
+				context.token = await token(reason) ?? undefined;
+			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout },
+				controller.signal);
 			const end = readItems(frames, items);
 
 			return position ?? end ?? '';
@@ -39,6 +47,11 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 			if (!(error instanceof RealtimeError) || error.detail !== 401 || reason === 'unauthorized' || !token)
 				throw error;
 			reason = 'unauthorized';
+		}
+		finally
+		{
+			clearTimeout(timer);
+			signal.removeEventListener('abort', abort);
 		}
 	}
 }

@@ -632,10 +632,13 @@ export class FakeServer
 			const frames: any[] = [];
 			const server = this;
 			let isEnding = false;
+			let isOver = false;
 			const end = () =>
 			{
-				if (!server.sessions.delete(session))
+				if (isOver)
 					return;
+				isOver = true;
+				server.sessions.delete(session);
 				clearTimeout(timer);
 				resolve(Response.json({ frames, position: frames.filter(({ op }) => op === 'position' || op === 'subscribed').at(-1)?.position }));
 			};
