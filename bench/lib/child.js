@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// child.js
+//	Programs that a benchmark starts: talked to by lines, measured by /proc, ended with us.
+
+import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import net from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const TICKS = 100;			// of /proc/*/stat per second: USER_HZ of every Linux port
+const running = new Set();
+process.on('exit', () =>
+{
+	for (const child of running)
+		child.process.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+	process.on(signal, () => process.exit(1));
+
+/** A port of 127.0.0.1 that nobody listens on now, below those of clients. */
+export async function freePort()
+{
+	for (;;)
+	{
+		const port = 20000 + Math.floor(Math.random() * 12000);
+		const server = net.createServer();
+		const isFree = await new Promise((resolve) =>
+		{
+			server.on('error', () => resolve(false));
+			server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+		});
+
+		if (isFree)
+			return port;
+	}
+}
+
+/** Waits until a TCP port answers. */
+export async function untilListening(port, child, seconds = 20)
+{
+	for (const end = Date.now() + seconds * 1000; Date.now() < end && !child.exit; await sleep(20))
+	{
+		const isOpen = await new Promise((resolve) =>
+		{
+			const socket = net.connect(port, '127.0.0.1', () => resolve(true));
+			socket.on('error', () => resolve(false)).on('connect', () => socket.destroy());
+		});
+
+		if (isOpen)
+			return;
+	}
+	throw new Error(`${child.name} does not listen: ${child.errors}`);
+}
+
+export class Child
+{
+	constructor(name, program, args, { environment = {} } = {})
+	{
+		this.name = name;
+		this.errors = '';
+		this.answers = [];
+		this.waiting = [];
+		this.process = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'],
+			env: { ...process.env, ...environment } });
+		running.add(this);
+		this.process.stdin.on('error', () => {});
+		this.process.stderr.setEncoding('utf8').on('data',
+			(data) => { this.errors = (this.errors + data).slice(-4000); });
+		this.process.on('error', (error) => { this.errors += error.message; });
+		this.exited = new Promise((resolve) => this.process.on('close', (status, signal) =>
+		{
+			running.delete(this);
+			this.exit = { status, signal };
+			for (const { reject } of this.waiting.splice(0))
+				reject(new Error(`${name} ended: ${this.errors}`));
+			resolve();
+		}));
+		createInterface({ input: this.process.stdout }).on('line', (line) =>
+		{
+			if (this.waiting.length > 0)
+				this.waiting.shift().resolve(line);
+			else
+				this.answers.push(line);
+		});
+	}
+
+	/** The next line that it prints. */
+	line()
+	{
+		if (this.answers.length > 0)
+			return Promise.resolve(this.answers.shift());
+		if (this.exit)
+			return Promise.reject(new Error(`${this.name} ended: ${this.errors}`));
+		return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
+	}
+
+	say(text)
+	{
+		this.process.stdin.write(`${text}\n`);
+	}
+
+	/** Says a line and parses the answer. */
+	async ask(text)
+	{
+		this.say(text);
+		return JSON.parse(await this.line());
+	}
+
+	/** It and the processes that it started. */
+	get pids()
+	{
+		const pids = [this.process.pid];
+
+		for (const entry of readdirSync('/proc'))
+			if (/^\d+$/.test(entry) && pids.includes(Number(fields(entry)?.[1])))
+				pids.push(Number(entry));
+		return pids;
+	}
+
+	/** Microseconds of CPU so far, user and system. */
+	cpu()
+	{
+		let ticks = 0;
+
+		for (const pid of this.pids)
+		{
+			const stat = fields(pid);
+
+			ticks += stat ? Number(stat[11]) + Number(stat[12]) : 0;
+		}
+		return ticks * 1e6 / TICKS;
+	}
+
+	/** Bytes of resident memory. */
+	memory()
+	{
+		let kilobytes = 0;
+
+		for (const pid of this.pids)
+			kilobytes += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+		return kilobytes * 1024;
+	}
+
+	async stop(signal = 'SIGTERM')
+	{
+		if (!this.exit)
+			this.process.kill(signal);
+		const timer = setTimeout(() => this.process.kill('SIGKILL'), 10000);
+		await this.exited;
+		clearTimeout(timer);
+	}
+}
+
+/** Fields of /proc/pid/stat behind the command's name; undefined when it has ended. */
+function fields(pid)
+{
+	try
+	{
+		return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+	}
+	catch
+	{
+		return undefined;
+	}
+}
