@@ -56,7 +56,7 @@ struct db
 	char	   *conninfo;
 	char	   *name;
 	char		timeout[16];
-	const char *settings[16];
+	const char *settings[24];
 	struct db_conn *conns;
 	unsigned	nconns;
 	struct db_job *queue;		/* waiting, oldest first */
@@ -346,6 +346,12 @@ db_new(struct loop *loop, const struct db_config *config)
 		"default_transaction_deferrable", "off",
 		"statement_timeout", db->timeout,
 		"idle_in_transaction_session_timeout", "60s",
+		/* How constants of filters are read, and keys written: as the log has them. */
+		"TimeZone", "UTC",
+		"DateStyle", "ISO, MDY",
+		"IntervalStyle", "postgres",
+		"bytea_output", "hex",
+		"extra_float_digits", "1",
 		NULL
 	};
 

@@ -32,7 +32,6 @@ struct snapshot
 	/* in the pool's thread, until it is handed over */
 	struct db_job *job;
 	char	   *position;
-	struct row	row;
 	struct buffer part;
 	struct contents content;
 	unsigned	nparts;

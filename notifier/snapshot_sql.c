@@ -5,7 +5,8 @@
  *	  See snapshot_sql.h.
  *
  * Names are quoted, values are parameters, types come from the catalog. Text is ordered by collation "C"
- * where the filter compares it.
+ * where the filter compares it. The rows are picked first (s), then written (r): what a limit leaves out is
+ * not written.
  */
 #include "snapshot_sql.h"
 
@@ -14,11 +15,11 @@
 
 #include "memory.h"
 
-/* A quoted name of the row's. */
+/* A quoted name. */
 static void
-put_column(struct buffer *sql, const char *name)
+put_name(struct buffer *sql, const char *name)
 {
-	buffer_puts(sql, "x.\"");
+	buffer_puts(sql, "\"");
 	for (; *name != '\0'; name++)
 	{
 		buffer_put(sql, name, 1);
@@ -26,6 +27,14 @@ put_column(struct buffer *sql, const char *name)
 			buffer_put(sql, "\"", 1);
 	}
 	buffer_puts(sql, "\"");
+}
+
+/* A quoted name of the row's. */
+static void
+put_column(struct buffer *sql, const char *name)
+{
+	buffer_puts(sql, "x.");
+	put_name(sql, name);
 }
 
 static bool
@@ -105,20 +114,61 @@ column_of(const struct entity_access *entity, struct slice json_name)
 	return NULL;
 }
 
-/* The columns that the view shows. */
+/* Calls fn for each column that the view shows, with its number. */
 static void
-put_columns(struct buffer *sql, const struct view *view)
+each_shown(struct buffer *sql, const struct view *view,
+		   void (*fn) (struct buffer *sql, const struct access_column *column, unsigned number))
 {
-	bool		is_first = true;
+	unsigned	number = 0;
 
 	for (unsigned i = 0; i < view->entity->ncolumns; i++)
 	{
 		if (!view_shows(view, view->entity->columns[i].json_name))
 			continue;
-		if (!is_first)
+		if (number > 0)
 			buffer_puts(sql, ", ");
-		put_column(sql, view->entity->columns[i].name);
-		is_first = false;
+		fn(sql, &view->entity->columns[i], number++);
+	}
+}
+
+/* A name with a number. */
+static void
+put_numbered(struct buffer *sql, const char *name, unsigned number)
+{
+	buffer_puts(sql, name);
+	buffer_put_number(sql, number);
+}
+
+/* A column under the name c0, c1, … */
+static void
+put_inner(struct buffer *sql, const struct access_column *column, unsigned number)
+{
+	put_column(sql, column->name);
+	put_numbered(sql, " AS c", number);
+}
+
+/* The same under its own name. */
+static void
+put_outer(struct buffer *sql, const struct access_column *column, unsigned number)
+{
+	put_numbered(sql, "s.c", number);
+	buffer_puts(sql, " AS ");
+	put_name(sql, column->name);
+}
+
+/* The key's values as text, as events have them; a cast of character would take its blanks. */
+static void
+put_ids(struct buffer *sql, const struct entity_access *entity)
+{
+	for (unsigned i = 0; i < entity->nkey; i++)
+	{
+		const struct access_column *column = &entity->columns[entity->key[i]];
+		bool		is_bpchar = column->type == FILTER_TYPE_BPCHAR;
+
+		buffer_puts(sql, is_bpchar ? ", pg_catalog.textin(pg_catalog.bpcharout(" : ", ");
+		put_column(sql, column->name);
+		buffer_puts(sql, is_bpchar ? "))" : "::pg_catalog.text");
+		put_numbered(sql, " AS k", i);
 	}
 }
 
@@ -134,9 +184,13 @@ snapshot_sql(const struct view *view, const struct message_order *order, unsigne
 		room += view->filter.terms[i].nkeys;
 	*params = memory_alloc(sizeof(char *) * (room + 1));
 	*nparams = 0;
-	buffer_puts(sql, entity->numeric_as_string ? "SELECT realtime.row_json(r.*, 'string') FROM (SELECT "
-				: "SELECT realtime.row_json(r.*) FROM (SELECT ");
-	put_columns(sql, view);
+	buffer_puts(sql, entity->numeric_as_string ? "SELECT realtime.row_json(r.*, 'string')"
+				: "SELECT realtime.row_json(r.*)");
+	for (unsigned i = 0; i < entity->nkey; i++)
+		put_numbered(sql, ", s.k", i);
+	buffer_puts(sql, " FROM (SELECT ");
+	each_shown(sql, view, put_inner);
+	put_ids(sql, entity);
 	buffer_puts(sql, " FROM ");
 	buffer_puts(sql, entity->relation);
 	buffer_puts(sql, " x");
@@ -166,5 +220,7 @@ snapshot_sql(const struct view *view, const struct message_order *order, unsigne
 		buffer_puts(sql, " LIMIT ");
 		buffer_put_number(sql, (int64_t) limit);
 	}
+	buffer_puts(sql, ") s CROSS JOIN LATERAL (SELECT ");
+	each_shown(sql, view, put_outer);
 	buffer_puts(sql, ") r");
 }

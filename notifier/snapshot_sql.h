@@ -12,7 +12,7 @@
 #include "view.h"
 
 /*
- * Appends the statement. Its parameters are the filter's constants in order, appended to *params, borrowed
+ * Appends the statement, whose rows are the row as JSON and its key's values as text. Its parameters are the filter's constants in order, appended to *params, borrowed
  * from the view; *nparams is set, the caller frees the array.
  */
 void		snapshot_sql(const struct view *view, const struct message_order *order, unsigned norder,
