@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// feed.ts
+//	The live feed: every event of the three features, newest first.
+
+import type { RealtimeClient, RealtimeEvent } from 'realtime-client';
+import { h, icon } from './dom.js';
+import { clock, count, label, person, text } from './format.js';
+
+const MOST = 60;
+const quiet = ['approved_at', 'created_at', 'desk'];
+
+/** What changed, in words. */
+function details({ action, data, old }: RealtimeEvent): string
+{
+	const values = data as Record<string, unknown> | null;
+
+	if (action === 'status_changed')
+		return `${text(values?.old_status)} → ${text(values?.new_status)}`;
+	if (action.startsWith('bulk_'))
+	{
+		return values?.completed === undefined ? `${text(values?.operation)}: ${text(values?.total ?? values?.count)}` :
+			`${text(values?.operation)}: ${text(values.completed)} of ${text(values.total)}, ${text(values.failed)} failed`;
+	}
+	return Object.entries(old ?? {}).filter(([name]) => !quiet.includes(name))
+		.map(([name, value]) => `${label(name)}: ${text(value)} → ${text(values?.[name])}`).join(', ');
+}
+
+function entry(event: RealtimeEvent): HTMLElement
+{
+	const { entity, action, id, meta } = event;
+	const key = id === null ? '' : typeof id === 'string' ? ` #${id}` : ` ${Object.values(id).join('/')}`;
+	const what = details(event);
+
+	return h('li', { 'data-priority': meta.priority, 'data-action': action },
+		h('time', { datetime: meta.timestamp }, clock(meta.timestamp)),
+		h('div', {},
+			h('b', {}, action), ` ${entity}${key} `,
+			h('span', { class: 'who' }, `by ${person(meta.userId)}`),
+			what !== '' && h('div', { class: 'detail' }, what)));
+}
+
+/** The feed's element. Many events at once are shown as one step. */
+export function eventFeed(client: RealtimeClient): HTMLElement
+{
+	const list = h('ol', { class: 'feed', tabindex: 0, 'aria-label': 'Events' });
+	const total = h('span', { class: 'soft' }, 'nothing yet');
+	let fresh: HTMLElement[] = [];
+	let seen = 0;
+	let timer: ReturnType<typeof setTimeout> | undefined;
+
+	const show = () =>
+	{
+		timer = undefined;
+		list.prepend(...fresh.reverse());
+		fresh = [];
+		while (list.children.length > MOST)
+			list.lastElementChild!.remove();
+		total.textContent = `${count(seen)} so far`;
+	};
+	const add = (element: () => HTMLElement) =>
+	{
+		seen++;
+		fresh.push(element());
+		if (fresh.length > MOST)
+			fresh.shift();
+		timer ??= setTimeout(show, 30);
+	};
+
+	for (const feature of ['orders', 'products', 'users'])
+	{
+		client.subscribeToFeature(feature, (event) =>
+		{
+			// A lock that is prolonged is no news.
+			if (event.entity !== 'lock' || event.action !== 'updated')
+				add(() => entry(event));
+		}, {
+			onGap: (reason) => add(() => h('li', { class: 'gap' }, icon('warning'),
+				h('div', {}, h('b', {}, `${feature}: some events were missed`), h('div', { class: 'detail' }, `reason: ${reason}`))))
+		});
+	}
+	return h('section', { class: 'feed-box', 'aria-labelledby': 'feed-title' },
+		h('h2', { id: 'feed-title' }, 'Events ', total), list);
+}
