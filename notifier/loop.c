@@ -100,6 +100,7 @@ loop_drain(struct loop *loop)
 	pthread_mutex_lock(&loop->lock);
 	is_any = loop->first != NULL;
 	pthread_mutex_unlock(&loop->lock);
+	loop->is_stopping = false;	/* it has: another stop would be the one of loop_free()'s run */
 	if (is_any)
 		run_posts(&loop->wake);
 	return is_any;
