@@ -8,6 +8,7 @@
 #ifndef RT_CPPCHECK_H
 #define RT_CPPCHECK_H
 
-#define HASH_ITER(hh, head, el, tmp) for ((el) = (head); (el) != NULL; (el) = (tmp))
+#define HASH_ITER(hh, head, el, tmp) \
+	for ((el) = (head), (tmp) = (el) ? (el)->hh.next : NULL; (el) != NULL; (el) = (tmp), (tmp) = (el) ? (el)->hh.next : NULL)
 
 #endif
