@@ -301,6 +301,17 @@ reload_worker(void *arg)
 		loop_post(worker->program->loop, reloaded, worker->program);
 }
 
+/* SET ROLE none would go back to the daemon's own role, which reads everything. */
+static bool
+is_role(const char *name, FILE *err)
+{
+	if (name == NULL || strcmp(name, "none") != 0)
+		return true;
+	fprintf(err, "realtime-notifier: anon-role must not be none\n"
+			"Leave it out to require a token.\n");
+	return false;
+}
+
 /* SIGHUP: file, environment, flags and keys again; what is no good leaves everything as it is. */
 static void
 on_hangup(void *arg, int number)
@@ -319,6 +330,14 @@ on_hangup(void *arg, int number)
 		free_options(options);
 		return;
 	}
+	if (!is_role(options->anon_role, stderr))
+	{
+		log_write(LOG_LEVEL_ERROR, "reload_failed", "hint=%s", "the old configuration stays");
+		free_options(options);
+		return;
+	}
+	if (options_keep_fixed(options, program->options, error, sizeof(error)) > 0)
+		log_write(LOG_LEVEL_WARNING, "reload_needs_restart", "options=%s", error);
 	if (auth_reload(program->shared.auth, error, sizeof(error)) < 0)
 		log_write(LOG_LEVEL_ERROR, "reload_failed", "error=%s hint=%s", error, "the old keys stay");
 	log_set_level(options->log_level);
@@ -546,6 +565,20 @@ serve(struct program *program)
 	return 0;
 }
 
+/* --check: what is in force, and whether the keys can be used; the exit status. */
+static int
+check_configuration(const struct options *options)
+{
+	struct auth *auth;
+
+	options_print(options, stdout);
+	auth = make_auth(options);
+	if (auth == NULL)
+		return 2;
+	auth_free(auth);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -569,8 +602,10 @@ main(int argc, char **argv)
 		printf("realtime-notifier %s\n", REALTIME_VERSION);
 		status = 0;
 	}
+	else if (!is_role(program.options->anon_role, stderr))
+		status = 2;
 	else if (program.options->is_check)
-		status = 0;
+		status = check_configuration(program.options);
 	else if (program.options->tail != NULL)
 		status = tail_run(program.options);
 	if (status >= 0)
