@@ -360,11 +360,15 @@ replay_complete(struct worker *worker, struct replay *replay)
 	replay_ended(worker, replay);
 }
 
-/* Plays some of what was read of the log; the rest has its turn after whatever else waits. */
+/*
+ * Plays some of what was read of the log; the rest has its turn after whatever else waits. Between turns the
+ * views do not know who resumes: another replay may play meanwhile.
+ */
 static void
 play_turn(void *arg)
 {
 	struct replay *replay = arg;
+	struct subscriptions *list = &replay->subscriptions;
 	size_t		bytes = 0;
 
 	if (hub_stream_is_inside(replay->worker->live))
@@ -372,12 +376,16 @@ play_turn(void *arg)
 		loop_timer_start(replay->wait, GATHER_MS);	/* views collect for one transaction at a time */
 		return;
 	}
-	while (replay->played < replay->nkept && replay->subscriptions.n > 0
+	for (unsigned i = 0; i < list->n; i++)
+		subscriptions_add(&list->at[i]->view->replayers, list->at[i]);
+	while (replay->played < replay->nkept && list->n > 0
 		   && (bytes < TURN_BYTES || hub_stream_is_inside(replay->stream)))
 	{
 		bytes += chunk_memory(replay->kept[replay->played]);
 		hub_stream_chunk(replay->stream, replay->kept[replay->played++]);
 	}
+	for (unsigned i = 0; i < list->n; i++)
+		subscriptions_remove(&list->at[i]->view->replayers, list->at[i]);
 	if (replay->played < replay->nkept && replay->subscriptions.n > 0)
 		loop_timer_start(replay->wait, 0);
 	else
@@ -436,9 +444,6 @@ replay_arrived(void *arg)
 		evaluator_replay(worker->evaluator, log_round, log_evaluated, NULL, replay);
 	else
 	{
-		for (unsigned i = 0; i < replay->subscriptions.n; i++)
-			subscriptions_add(&replay->subscriptions.at[i]->view->replayers,
-							  replay->subscriptions.at[i]);
 		replay->stream = hub_stream_new(worker->hub, true, replay_deliver, worker);
 		replay->wait = loop_timer_new(worker->loop, play_turn, replay);
 		play_turn(replay);
