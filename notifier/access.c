@@ -6,6 +6,7 @@
  */
 #include "access.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,7 @@ static const char print_sql[] =
 struct waiter
 {
 	struct waiter *next;
+	unsigned	load;			/* number of the load that serves it, or any later one */
 	access_fn	fn;
 	void	   *arg;
 };
@@ -90,6 +92,7 @@ struct cached_role
 	struct role_access *now;	/* NULL until it is loaded */
 	char	   *print;			/* of the catalogs, taken before now was loaded */
 	struct waiter *waiters;
+	unsigned	loads;			/* begun; the last one is under way if is_loading */
 	bool		is_loading;
 };
 
@@ -102,6 +105,7 @@ struct access
 	struct cached_role *roles;
 	struct loop_timer *timer;
 	unsigned	jobs;			/* under way in the pool */
+	unsigned	marks;			/* see access_mark() */
 	bool		is_freed;
 };
 
@@ -344,23 +348,30 @@ free_if_unused(struct access *access)
 	memory_free(access);
 }
 
-/* Tells everybody who waits for a role. */
+/* Tells everybody who waits for this load of a role or an earlier one. */
 static void
-answer(struct cached_role *role, struct role_access *now)
+answer(struct cached_role *role, struct role_access *now, unsigned load)
 {
-	while (role->waiters != NULL)
-	{
-		struct waiter *waiter = role->waiters;
+	struct waiter **at = &role->waiters;
 
-		role->waiters = waiter->next;
+	while (*at != NULL)
+	{
+		struct waiter *waiter = *at;
+
+		if (waiter->load > load)
+		{
+			at = &waiter->next;
+			continue;
+		}
+		*at = waiter->next;
 		waiter->fn(waiter->arg, now);
 		memory_free(waiter);
+		at = &role->waiters;	/* whoever was called may have asked again or taken back */
 	}
 }
 
-/* Whether two loads of a role say the same. */
-static bool
-is_same(const struct role_access *a, const struct role_access *b)
+bool
+role_access_is_same(const struct role_access *a, const struct role_access *b)
 {
 	if (a->is_member != b->is_member || a->nentities != b->nentities)
 		return false;
@@ -369,6 +380,8 @@ is_same(const struct role_access *a, const struct role_access *b)
 			return false;
 	return true;
 }
+
+static void start_load(struct cached_role *role);
 
 /* In the worker's thread: a load has ended. */
 static void
@@ -379,6 +392,7 @@ load_arrived(void *arg)
 	struct cached_role *role = load->role;
 	struct role_access *old = role->now;
 	struct role_access *now = load->result;
+	unsigned	number = role->loads;
 
 	access->jobs--;
 	role->is_loading = false;
@@ -392,17 +406,19 @@ load_arrived(void *arg)
 		return;
 	}
 	if (now == NULL)
+		answer(role, NULL, number);	/* print is NULL: the next check loads again */
+	else
 	{
-		answer(role, NULL);		/* print is NULL: the next check loads again */
-		return;
+		role->now = now;
+		role_access_ref(now);
+		if (old != NULL && !role_access_is_same(old, now))
+			access->on_change(access->arg, old, now);
+		role_access_unref(old);
+		answer(role, now, number);
+		role_access_unref(now);
 	}
-	role->now = now;
-	role_access_ref(now);
-	if (old != NULL && !is_same(old, now))
-		access->on_change(access->arg, old, now);
-	role_access_unref(old);
-	answer(role, now);
-	role_access_unref(now);
+	if (role->waiters != NULL && !role->is_loading)
+		start_load(role);		/* for those who came when this one had begun */
 }
 
 /* In the pool's thread: a load's statements have ended. */
@@ -445,10 +461,31 @@ start_load(struct cached_role *role)
 	load->role = role;
 	load->result = memory_alloc_zeroed(sizeof(struct role_access));
 	load->result->refs = 1;
+	load->result->access = role->access;
+	load->result->marks = role->access->marks;
 	load->result->role = memory_copy_string(role->name, strlen(role->name));
 	role->is_loading = true;
+	role->loads++;
 	role->access->jobs++;
 	db_submit(role->access->db, statements, 4, load_row, load_done, load);
+}
+
+void
+access_mark(struct access *access)
+{
+	access->marks++;
+}
+
+unsigned
+access_marks(const struct access *access)
+{
+	return access->marks;
+}
+
+bool
+access_is_current(const struct access *access, const struct role_access *role)
+{
+	return role->access == access && role->marks == access->marks;
 }
 
 void
@@ -460,7 +497,7 @@ access_request(struct access *access, const char *name, bool is_fresh, access_fn
 
 	while (role != NULL && strcmp(role->name, name) != 0)
 		role = role->next;
-	if (role != NULL && role->now != NULL && !is_fresh)
+	if (role != NULL && role->now != NULL && !is_fresh && access_is_current(access, role->now))
 	{
 		fn(arg, role->now);
 		return;
@@ -477,6 +514,8 @@ access_request(struct access *access, const char *name, bool is_fresh, access_fn
 	waiter->next = NULL;
 	waiter->fn = fn;
 	waiter->arg = arg;
+	/* A load under way may have looked before what this request is about happened. */
+	waiter->load = role->loads + 1;
 	for (end = &role->waiters; *end != NULL; end = &(*end)->next)
 		;
 	*end = waiter;
@@ -585,7 +624,7 @@ access_free(struct access *access)
 		return;
 	loop_timer_free(access->timer);
 	for (struct cached_role *role = access->roles; role != NULL; role = role->next)
-		answer(role, NULL);
+		answer(role, NULL, UINT_MAX);
 	access->is_freed = true;
 	free_if_unused(access);
 }

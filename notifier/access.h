@@ -59,6 +59,8 @@ struct role_access
 	unsigned	refs;			/* one thread */
 	char	   *role;
 	struct position position;	/* what it covers has been taken into account; epoch NULL: unknown */
+	const struct access *access;	/* that loaded it */
+	unsigned	marks;			/* that access had when the load began */
 	bool		is_member;		/* the daemon may take on the role, for others */
 	unsigned	nentities;
 	struct entity_access *entities;	/* by feature, then entity */
@@ -79,11 +81,22 @@ void		access_free(struct access *access);
 void		access_request(struct access *access, const char *role, bool is_fresh, access_fn fn,
 						   void *arg);
 
+/*
+ * Rights have changed, says the stream: what was loaded before is not current any more. Counts such marks,
+ * so that who asks of rights step by step can tell whether one came between.
+ */
+void		access_mark(struct access *access);
+unsigned	access_marks(const struct access *access);
+bool		access_is_current(const struct access *access, const struct role_access *role);
+
 /* Takes back requests with this argument: their function is not called. */
 void		access_cancel(struct access *access, void *arg);
 
 struct role_access *role_access_ref(struct role_access *role);
 void		role_access_unref(struct role_access *role);
+
+/* Whether two loads of a role say the same. */
+bool		role_access_is_same(const struct role_access *a, const struct role_access *b);
 
 const struct entity_access *role_access_find(const struct role_access *role, struct slice feature,
 											 struct slice entity);

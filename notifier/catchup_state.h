@@ -40,6 +40,7 @@ struct catchup
 	bool		is_resume;
 	bool		is_covered;		/* the since of a resumption is a join of its own, see begin_feeding() */
 	bool		wants_snapshot;
+	bool		is_void;		/* what is replayed is later than a change of rights that the view does not know */
 	struct position since;		/* of a resumption */
 	char	   *since_text;
 	struct batch *at;			/* the stream's position when the subscription began */

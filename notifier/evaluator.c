@@ -14,6 +14,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "recheck.h"
 #include "session_state.h"
 #include "stats.h"
 
@@ -52,6 +53,7 @@ struct evaluator
 	unsigned	jobs;			/* under way */
 	bool		is_busy;
 	bool		is_starting;
+	bool		has_waiting;	/* somebody waits for the round to end */
 	bool		is_freed;
 };
 
@@ -89,6 +91,13 @@ struct eval_registry *
 evaluator_registry(struct evaluator *evaluator)
 {
 	return &evaluator->registry;
+}
+
+bool
+evaluator_must_wait(struct evaluator *evaluator)
+{
+	evaluator->has_waiting |= evaluator->is_busy;
+	return evaluator->is_busy;
 }
 
 static void
@@ -138,7 +147,7 @@ evaluator_free(struct evaluator *evaluator)
 		item_free(evaluator->first);
 		evaluator->first = next;
 	}
-	eval_registry_clear(&evaluator->registry);
+	eval_registry_release(&evaluator->registry);
 	evaluator->is_freed = true;
 	free_if_unused(evaluator);
 }
@@ -247,23 +256,27 @@ mark_groups(struct eval_entity *entity, const struct event *event)
 	row_release(&old);
 }
 
+/* Adds what an event has to be evaluated. */
+static void
+collect_event(struct evaluator *evaluator, const struct event *event)
+{
+	struct eval_entity *entity;
+
+	if (!event_has_image(event, EVENT_IMAGE_NEW) && event->kind != EVENT_DELETED)
+		return;
+	entity = eval_registry_find(&evaluator->registry, event->feature, event->entity);
+	if (entity == NULL)
+		return;
+	add_images(evaluator, entity, event);
+	mark_groups(entity, event);
+}
+
 /* Adds what a chunk has to be evaluated. */
 static void
 collect(struct evaluator *evaluator, const struct chunk *chunk)
 {
 	for (unsigned i = 0; i < chunk->nevents; i++, evaluator->ordinal++)
-	{
-		const struct event *event = &chunk->events[i];
-		struct eval_entity *entity;
-
-		if (!event_has_image(event, EVENT_IMAGE_NEW) && event->kind != EVENT_DELETED)
-			continue;
-		entity = eval_registry_find(&evaluator->registry, event->feature, event->entity);
-		if (entity == NULL)
-			continue;
-		add_images(evaluator, entity, event);
-		mark_groups(entity, event);
-	}
+		collect_event(evaluator, &chunk->events[i]);
 }
 
 void
@@ -353,6 +366,29 @@ read_verdicts(struct evaluator *evaluator, const struct job *job)
 	}
 }
 
+/* Between two rounds: who waits may join a group. */
+static void
+settle_waiting(struct evaluator *evaluator)
+{
+	struct session *next;
+
+	if (!evaluator->has_waiting)
+		return;
+	evaluator->has_waiting = false;
+	for (struct session *session = evaluator->worker->sessions; session != NULL; session = next)
+	{
+		struct subscription *following;
+
+		next = session->next;
+		for (struct subscription *s = session->subscriptions; s != NULL; s = following)
+		{
+			following = s->next;
+			recheck_round_ended(s);
+		}
+		subscribing_read_ended(session);
+	}
+}
+
 /* All verdicts are there: failed groups end, then the worker takes the round. */
 static void
 finish_round(struct evaluator *evaluator)
@@ -377,7 +413,7 @@ finish_round(struct evaluator *evaluator)
 				break;
 			}
 	}
-	hub_stream_number(worker->live, 0);
+	hub_stream_renumber(worker->live);
 	for (; item != NULL; item = item->next)
 	{
 		if (item->batch != NULL)
@@ -391,6 +427,7 @@ finish_round(struct evaluator *evaluator)
 	drop_round(evaluator);
 	eval_registry_clear(&evaluator->registry);
 	evaluator->is_busy = false;
+	settle_waiting(evaluator);
 	worker_flush(worker);
 	start_round(evaluator);
 }
@@ -602,6 +639,7 @@ static void
 start_round(struct evaluator *evaluator)
 {
 	struct item **end = &evaluator->round;
+	const struct event *row;
 	struct eval_entity *entity;
 	struct eval_entity *next;
 
@@ -611,6 +649,13 @@ start_round(struct evaluator *evaluator)
 	evaluator->is_starting = true;
 	evaluator->ordinal = 0;
 	evaluator->nimages = 0;
+	/* What follows from a row change of the round before comes in this one. */
+	row = evaluator->first->batch != NULL ? hub_stream_row(evaluator->worker->live) : NULL;
+	if (row != NULL)
+	{
+		collect_event(evaluator, row);
+		evaluator->ordinal++;
+	}
 	while (evaluator->first != NULL && evaluator->nimages < ROUND_IMAGES)
 	{
 		struct item *item = evaluator->first;
@@ -631,6 +676,8 @@ start_round(struct evaluator *evaluator)
 		evaluator->bytes -= batch_memory(item->batch);
 		for (unsigned i = 0; i < item->batch->nchunks; i++)
 			collect(evaluator, item->batch->chunks[i]);
+		if (item->batch->is_end && evaluator->has_waiting)
+			break;				/* a subscription begins between reads */
 	}
 	HASH_ITER(hh, evaluator->registry.entities, entity, next)
 	{

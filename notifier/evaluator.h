@@ -18,6 +18,8 @@
 #ifndef RT_EVALUATOR_H
 #define RT_EVALUATOR_H
 
+#include <stdbool.h>
+
 #include "batch.h"
 #include "evalgroup.h"
 
@@ -28,6 +30,13 @@ struct evaluator *evaluator_new(struct worker *worker);
 void		evaluator_free(struct evaluator *evaluator);
 
 struct eval_registry *evaluator_registry(struct evaluator *evaluator);
+
+/*
+ * Whether a round is under way. Nobody may join a group then: of what is being evaluated it would have no
+ * verdicts. Who is told so is looked at when the round has ended: subscribing_read_ended() and
+ * recheck_round_ended() of the worker's sessions.
+ */
+bool		evaluator_must_wait(struct evaluator *evaluator);
 
 /* The next batch, borrowed. */
 void		evaluator_batch(struct evaluator *evaluator, struct batch *batch);

@@ -1029,6 +1029,8 @@ match_marker(const struct matching *m)
 	struct view *view;
 	struct view *next;
 
+	if (stream->on_access != NULL && kind != EVENT_GAP)
+		stream->on_access(stream->arg, NULL, stream->xid);
 	HASH_ITER(hh, stream->hub->views, view, next)
 	{
 		if (kind != EVENT_GAP && !is_named(m, view))
@@ -1073,16 +1075,16 @@ match_event(struct hub_stream *stream, struct chunk *chunk, const struct event *
 	m.feature = plain_name(hub, event->feature);
 	m.entity = plain_name(hub, event->entity);
 	entity = find_entity(hub, entity_key(hub, m.feature.at, m.feature.len, m.entity.at, m.entity.len));
+	/* Rows of a table that a policy reads: what its views may see may be something else now. */
+	if (entity != NULL && entity->readers.n > 0 && event->kind != EVENT_OTHER && event->kind != EVENT_ACCESS
+		&& event->kind != EVENT_GAP && event->kind != EVENT_STATUS_CHANGED)
+		for (unsigned i = 0; i < entity->readers.n; i++)
+			add_gap(stream, entity->readers.at[i], "access");
 	if (event->kind == EVENT_GAP || event->kind == EVENT_RESYNC || event->kind == EVENT_ACCESS)
 	{
 		match_marker(&m);
 		return;
 	}
-	/* Rows of a table that a policy reads: what its views may see may be something else now. */
-	if (entity != NULL && entity->readers.n > 0 && event->kind != EVENT_OTHER
-		&& event->kind != EVENT_STATUS_CHANGED)
-		for (unsigned i = 0; i < entity->readers.n; i++)
-			add_gap(stream, entity->readers.at[i], "access");
 	m.has_row = (m.is_derived && event->kind == EVENT_OTHER) || event_has_image(event, EVENT_IMAGE_NEW)
 		|| event_has_image(event, EVENT_IMAGE_OLD);
 	if (event_has_image(event, EVENT_IMAGE_NEW))

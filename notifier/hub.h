@@ -73,7 +73,10 @@ const struct event *hub_stream_row(const struct hub_stream *stream);
 /* Numbers the events from here on, for their verdicts: that row change, if there is one, is 0. */
 void		hub_stream_renumber(struct hub_stream *stream);
 
-/* Whom to tell of markers that say that rights on a view's entity changed. */
+/*
+ * Whom to tell of markers that say that rights on a view's entity changed: once with view NULL, then for each of
+ * the views concerned.
+ */
 typedef void (*hub_access_fn) (void *arg, struct view *view, uint64_t xid);
 void		hub_stream_on_access(struct hub_stream *stream, hub_access_fn fn);
 

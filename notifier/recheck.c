@@ -12,21 +12,41 @@
 #include "policies.h"
 #include "session_state.h"
 
+#define RETRY_MS 500
+
 struct recheck
 {
 	struct worker *worker;
 	struct subscription *subscription;	/* NULL: it has ended */
 	struct policies_question *question;
+	struct policy **policies;	/* found; kept while a round of evaluation is under way */
+	unsigned	npolicies;
+	bool		is_waiting;		/* for that round to end */
+	struct loop_timer *retry;	/* when the database could not be asked */
 	bool		is_suspended;
 	bool		is_again;		/* something changed while it was looked up: once more */
 };
 
 static void start(struct recheck *recheck);
 
+/* Forgets what was found. */
+static void
+release_policies(struct recheck *recheck)
+{
+	for (unsigned i = 0; i < recheck->npolicies; i++)
+		policy_unref(recheck->policies[i]);
+	memory_free(recheck->policies);
+	recheck->policies = NULL;
+	recheck->npolicies = 0;
+	recheck->is_waiting = false;
+}
+
 static void
 recheck_free(struct recheck *recheck)
 {
 	policies_cancel(recheck->question);
+	release_policies(recheck);
+	loop_timer_free(recheck->retry);
 	memory_free(recheck);
 }
 
@@ -50,7 +70,7 @@ finish(struct recheck *recheck, bool is_changed)
 	struct worker *worker = recheck->worker;
 	struct subscription *subscription = recheck->subscription;
 	struct session *session = subscription->session;
-	bool		is_gap = recheck->is_suspended || is_changed;
+	bool		is_gap = recheck->is_suspended || is_changed || subscription->has_missed;
 
 	if (recheck->is_again)
 	{
@@ -60,10 +80,14 @@ finish(struct recheck *recheck, bool is_changed)
 		return;
 	}
 	subscription->recheck = NULL;
-	subscription->is_suspended = false;
+	subscription->is_suspended = subscription->has_missed = false;
 	recheck_free(recheck);
+	worker_touch(worker, session);
 	if (!is_gap)
+	{
+		session_push_position(session);	/* which was withheld */
 		return;
+	}
 	if (subscription->catchup != NULL)
 		catchup_drop(worker, subscription);
 	if (subscription->gap == NULL)
@@ -71,7 +95,6 @@ finish(struct recheck *recheck, bool is_changed)
 		subscription->gap = "access";	/* told between reads, when the queue is empty */
 		session->ngaps++;
 	}
-	worker_touch(worker, session);
 }
 
 /* The role may not read this any more, or it cannot be told: the subscription ends. */
@@ -118,6 +141,32 @@ move(struct subscription *subscription, struct policy *const *policies, unsigned
 	return true;
 }
 
+static void
+start_again(void *arg)
+{
+	start(arg);
+}
+
+/* The database cannot be asked now: the subscription stays as it is, suspended or not, until it can. */
+static void
+start_later(struct recheck *recheck)
+{
+	if (recheck->retry == NULL)
+		recheck->retry = loop_timer_new(recheck->worker->loop, start_again, recheck);
+	loop_timer_start(recheck->retry, RETRY_MS);
+}
+
+/* A round of evaluation knows nothing of a group that comes: the subscription moves when it has ended. */
+static void
+wait_for_round(struct recheck *recheck, struct policy *const *policies, unsigned n)
+{
+	recheck->policies = memory_alloc(sizeof(struct policy *) * n);
+	for (unsigned i = 0; i < n; i++)
+		recheck->policies[i] = policy_ref(policies[i]);
+	recheck->npolicies = n;
+	recheck->is_waiting = true;
+}
+
 /* Second step: how row-level security applies now. */
 static void
 policies_arrived(void *arg, enum policies_outcome outcome, struct policy *const *policies, unsigned n)
@@ -130,14 +179,29 @@ policies_arrived(void *arg, enum policies_outcome outcome, struct policy *const 
 		needs_evaluation |= policies[i]->mode == POLICY_EVALUATE;
 	recheck->question = NULL;
 	if (outcome == POLICIES_UNAVAILABLE)
-		end(recheck, CODE_UNAVAILABLE, "the database cannot be asked now");
+		start_later(recheck);
 	else if (outcome == POLICIES_FAILED)
 		end(recheck, CODE_INTERNAL, "row-level security of the table could not be worked out");
 	else if (needs_evaluation && worker->evaluator == NULL)
 		end(recheck, CODE_UNAVAILABLE,
 			"a policy of the table must be evaluated for each row now: subscribe anew");
+	else if (needs_evaluation && evaluator_must_wait(worker->evaluator))
+		wait_for_round(recheck, policies, n);
 	else
 		finish(recheck, move(recheck->subscription, policies, n));
+}
+
+void
+recheck_round_ended(struct subscription *subscription)
+{
+	struct recheck *recheck = subscription->recheck;
+	bool		is_moved;
+
+	if (recheck == NULL || !recheck->is_waiting)
+		return;
+	is_moved = move(subscription, recheck->policies, recheck->npolicies);
+	release_policies(recheck);
+	finish(recheck, is_moved);
 }
 
 /* First step: what the role may see now. */
@@ -151,7 +215,7 @@ role_arrived(void *arg, struct role_access *role)
 
 	if (role == NULL)
 	{
-		end(recheck, CODE_UNAVAILABLE, "the database cannot be asked now");
+		start_later(recheck);
 		return;
 	}
 	if (view->feature != NULL && view->entity_name != NULL)
@@ -181,6 +245,13 @@ start(struct recheck *recheck)
 {
 	access_request(recheck->worker->access, recheck->subscription->session->role->role, true,
 				   role_arrived, recheck);
+}
+
+void
+recheck_quietly(struct worker *worker, struct subscription *subscription)
+{
+	recheck_subscription(worker, subscription, false);
+	subscription->is_suspended = true;
 }
 
 void

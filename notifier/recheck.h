@@ -23,6 +23,15 @@ struct worker;
 void		recheck_subscription(struct worker *worker, struct subscription *subscription,
 								 bool is_suspended);
 
+/*
+ * The same for one that has just been told a gap: it gets nothing until then, and another gap only if it has
+ * missed something or may see something else.
+ */
+void		recheck_quietly(struct worker *worker, struct subscription *subscription);
+
+/* A round of evaluation has ended, which the lookup may have waited for. */
+void		recheck_round_ended(struct subscription *subscription);
+
 /* The subscription ends. */
 void		recheck_drop(struct worker *worker, struct subscription *subscription);
 

@@ -93,9 +93,29 @@ replay_deliver(void *arg, struct subscription *subscription, const struct delive
 	struct catchup *catchup = subscription->catchup;
 
 	(void) arg;
-	if (!position_covers(&catchup->since, delivery->xid))
+	if (!catchup->is_void && !position_covers(&catchup->since, delivery->xid))
 		contents_add(&catchup->content, delivery->frame, delivery->gap, delivery->xid,
 					 delivery->priority);
+}
+
+/*
+ * A marker of changed rights is replayed. Of views that were made before, nothing behind it is shown: the live
+ * stream comes to the marker, too, and suspends them.
+ */
+static void
+replay_access(void *arg, struct view *view, uint64_t xid)
+{
+	bool		is_known;
+
+	(void) arg;
+	if (view == NULL || view->replayers.n == 0)
+		return;
+	is_known = view->role->position.epoch != NULL && position_covers(&view->role->position, xid);
+	for (unsigned i = 0; i < view->npolicies; i++)
+		is_known &= view->policies[i]->position.epoch != NULL
+			&& position_covers(&view->policies[i]->position, xid);
+	for (unsigned i = 0; i < view->replayers.n && !is_known; i++)
+		view->replayers.at[i]->catchup->is_void = true;
 }
 
 /* Who keeps the recent batches. */
@@ -186,6 +206,7 @@ play(struct replay *replay)
 											   replay->worker);
 	struct subscriptions *list = &replay->subscriptions;
 
+	hub_stream_on_access(stream, replay_access);
 	for (unsigned i = 0; i < list->n; i++)
 		subscriptions_add(&list->at[i]->view->replayers, list->at[i]);
 	for (unsigned i = 0; i < replay->nkept && list->n > 0; i++)
@@ -445,6 +466,7 @@ replay_arrived(void *arg)
 	else
 	{
 		replay->stream = hub_stream_new(worker->hub, true, replay_deliver, worker);
+		hub_stream_on_access(replay->stream, replay_access);
 		replay->wait = loop_timer_new(worker->loop, play_turn, replay);
 		play_turn(replay);
 	}

@@ -294,12 +294,19 @@ unlink_session(struct session *session)
 		session->next->previous = session->previous;
 }
 
-/* Has the companion's access know the role: changes of it are told to who knows it. */
+/* The companion's access knows the role, and tells of changes from now on; here are those until now. */
 static void
 role_known(void *arg, struct role_access *role)
 {
-	(void) arg;
-	(void) role;
+	struct session *session = arg;
+
+	if (role == NULL)
+		return;
+	if (!role_access_is_same(session->role, role))
+		worker_role_changed(session->worker, role);
+	role_access_ref(role);
+	role_access_unref(session->role);
+	session->role = role;
 }
 
 /* Moves one subscription's view. */
@@ -671,7 +678,10 @@ session_deliver(void *arg, struct subscription *subscription, const struct deliv
 	struct session *session = subscription->session;
 
 	if (subscription->is_suspended)
+	{
+		subscription->has_missed = true;
 		return;					/* a gap follows */
+	}
 	if (subscription->catchup != NULL && catchup_takes(subscription, delivery))
 		return;
 	/* A transaction is never cut: the limit is looked at before the first frame of one. */

@@ -36,17 +36,21 @@ struct subscribing
 	struct filter filter;
 	struct conversion *conversions;
 	unsigned	nconversions;
+	struct role_access *role;	/* by which the request was looked at */
 	struct policies_question *question;
 	struct policy **policies;
 	unsigned	npolicies;
 	enum db_outcome outcome;
 	char		sqlstate[6];
 	bool		is_fresh;		/* access was asked for anew */
+	const struct access *accesses[2];	/* of the worker and its companion */
+	unsigned	marks[2];		/* that they had when rights were asked for */
 	bool		needs_evaluation;	/* a policy must be evaluated: the session moves */
 	bool		is_ready;		/* waits for the read to end */
 };
 
 static void resolve(struct subscribing *request);
+static void ask_afresh(struct subscribing *request);
 static void ready(struct subscribing *request);
 
 static void
@@ -57,6 +61,7 @@ request_free(struct subscribing *request)
 		position_release(&request->since);
 	filter_release(&request->filter);
 	policies_cancel(request->question);
+	role_access_unref(request->role);
 	for (unsigned i = 0; i < request->npolicies; i++)
 		policy_unref(request->policies[i]);
 	memory_free(request->policies);
@@ -167,10 +172,12 @@ settle(struct subscribing *request)
 	view = get_view(request, entity);
 	for (subscription = session->subscriptions; subscription != NULL;
 		 subscription = subscription->next)
-		if (subscription->view == view)
+		/* Also one whose policies are being looked up anew: ids are of what was asked. */
+		if (strcmp(subscription->view->id, view->id) == 0)
 		{
 			session_error(session, message->ref, CODE_ALREADY_SUBSCRIBED,
 						  "the session has this subscription already", view->id);
+			hub_release(worker->hub, view);
 			request_done(request);
 			return;
 		}
@@ -239,6 +246,31 @@ ask_policies(struct subscribing *request)
 									 message->entity, policies_arrived, request);
 }
 
+/* Whether the stream has told of changed rights since they were asked for. */
+static bool
+is_outdated(const struct subscribing *request, const struct access *access)
+{
+	for (int i = 0; i < 2; i++)
+		if (request->accesses[i] == access)
+			return access_marks(access) != request->marks[i];
+	return true;
+}
+
+/* Rights have changed since they were asked for: from the beginning. */
+static void
+start_over(struct subscribing *request)
+{
+	filter_release(&request->filter);
+	for (unsigned i = 0; i < request->npolicies; i++)
+		policy_unref(request->policies[i]);
+	memory_free(request->policies);
+	request->policies = NULL;
+	request->npolicies = 0;
+	request->needs_evaluation = request->is_ready = false;
+	request->worker = request->session->worker;
+	ask_afresh(request);
+}
+
 /* The request is complete; it waits for a read that is under way. */
 static void
 ready(struct subscribing *request)
@@ -257,9 +289,15 @@ subscribing_read_ended(struct session *session)
 	if (request->needs_evaluation && session->worker->evaluator == NULL)
 		(void) session_move(session);
 	if (session->worker->is_inside
-		|| (request->needs_evaluation && session->worker->evaluator == NULL))
+		|| (request->needs_evaluation && (session->worker->evaluator == NULL
+										  || evaluator_must_wait(session->worker->evaluator))))
 	{
 		worker_touch(session->worker, session);	/* looked at when the read has ended */
+		return;
+	}
+	if (request->role != session->role || is_outdated(request, session->worker->access))
+	{
+		start_over(request);
 		return;
 	}
 	request->worker = session->worker;
@@ -474,9 +512,24 @@ fresh_arrived(void *arg, struct role_access *role)
 	struct subscribing *request = arg;
 
 	if (role == NULL)
+	{
 		request_fail(request, CODE_UNAVAILABLE, "the database cannot be asked now");
-	else
-		resolve(request);
+		return;
+	}
+	role_access_ref(role);
+	role_access_unref(request->session->role);
+	request->session->role = role;
+	resolve(request);
+}
+
+/* Rights are asked for now. */
+static void
+note_marks(struct subscribing *request)
+{
+	request->accesses[0] = request->worker->access;
+	request->accesses[1] = request->worker->companion->access;
+	for (int i = 0; i < 2; i++)
+		request->marks[i] = access_marks(request->accesses[i]);
 }
 
 /* Looks up what the role may see anew: the grant or the registration may be seconds old. */
@@ -484,6 +537,7 @@ static void
 ask_afresh(struct subscribing *request)
 {
 	request->is_fresh = true;
+	note_marks(request);
 	access_request(request->worker->access, request->session->role->role, true, fresh_arrived,
 				   request);
 }
@@ -513,6 +567,8 @@ resolve(struct subscribing *request)
 	const char *code;
 	const char *why;
 
+	role_access_unref(request->role);
+	request->role = role_access_ref(session->role);
 	if (message->feature == NULL || message->entity == NULL)
 	{
 		if (is_known(session->role, message->feature, message->entity))
@@ -581,6 +637,12 @@ session_subscribe(struct session *session, struct message *message)
 	{
 		memset(&request->since, 0, sizeof(request->since));
 		request_fail(request, CODE_BAD_POSITION, "since is not a position");
+		return;
+	}
+	note_marks(request);
+	if (!access_is_current(request->worker->access, session->role))
+	{
+		ask_afresh(request);
 		return;
 	}
 	resolve(request);

@@ -24,6 +24,7 @@ struct subscription
 	struct catchup *catchup;		/* NULL: the subscription follows the live stream */
 	struct recheck *recheck;		/* its rights are being looked up anew */
 	bool		is_suspended;		/* nothing more until they have been */
+	bool		has_missed;			/* something, while it was suspended */
 	const char *gap;				/* too slow: nothing more until this gap has been told; static */
 };
 

@@ -198,7 +198,10 @@ end_read(struct worker *worker, bool had_several)
 	}
 }
 
-/* History was lost: every view gets a gap, and the stream goes on from the new position. */
+/*
+ * History was lost: every view gets a gap, and the stream goes on from the new position. Markers of changed
+ * rights may be among what was lost: they are looked up anew.
+ */
 static void
 start_anew(struct worker *worker, struct batch *batch)
 {
@@ -208,6 +211,7 @@ start_anew(struct worker *worker, struct batch *batch)
 	set_position(worker, batch);
 	worker->cache_base = batch_ref(batch);
 	worker->is_inside = false;
+	access_mark(worker->access);
 	for (struct session *session = worker->sessions; session != NULL; session = session->next)
 	{
 		worker->group++;
@@ -224,6 +228,12 @@ start_anew(struct worker *worker, struct batch *batch)
 		}
 		if (session->subscriptions != NULL)
 			session_push_position(session);
+		/* Grants alone are looked up in milliseconds: events of then are not worth another gap. */
+		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
+			if (s->view->npolicies > 0 || worker->evaluator != NULL)
+				recheck_quietly(worker, s);
+			else
+				recheck_subscription(worker, s, false);
 	}
 	end_read(worker, true);
 }
@@ -299,17 +309,25 @@ poke_for_syncs(void *arg)
 static void
 suspend_view(void *arg, struct view *view, uint64_t xid)
 {
-	bool		is_known = view->role->position.epoch != NULL
-		&& position_covers(&view->role->position, xid);
+	struct worker *worker = arg;
+	bool		is_known;
 
+	if (view == NULL)
+	{
+		access_mark(worker->access);
+		return;
+	}
+	is_known = view->role->position.epoch != NULL && position_covers(&view->role->position, xid);
 	for (unsigned i = 0; i < view->npolicies; i++)
 		is_known &= view->policies[i]->position.epoch != NULL
 			&& position_covers(&view->policies[i]->position, xid);
 	if (is_known)
 		return;					/* what the view may see was looked up after that */
 	for (unsigned i = 0; i < view->subscriptions.n; i++)
-		recheck_subscription(arg, view->subscriptions.at[i], true);
+		recheck_subscription(worker, view->subscriptions.at[i], true);
 }
+
+static void access_changed(void *arg, struct role_access *old, struct role_access *now);
 
 /* A role's access has changed. */
 struct change
@@ -340,6 +358,28 @@ is_filter_readable(const struct view *view, const struct entity_access *entity)
 	return true;
 }
 
+/* Whether the policies of a view with wildcards must be looked up anew. */
+static bool
+is_wildcard_changed(const struct view *view, const struct role_access *now)
+{
+	for (unsigned i = 0; i < now->nentities; i++)
+	{
+		const struct entity_access *entity = &now->entities[i];
+		struct slice feature = {entity->feature, strlen(entity->feature)};
+		struct slice name = {entity->entity, strlen(entity->entity)};
+		const struct entity_access *old;
+
+		if ((view->feature != NULL && strcmp(view->feature, entity->feature) != 0)
+			|| (view->entity_name != NULL && strcmp(view->entity_name, entity->entity) != 0))
+			continue;
+		old = role_access_find(view->role, feature, name);
+		if ((entity->has_policies || (old != NULL && old->has_policies))
+			&& (old == NULL || strcmp(old->print, entity->print) != 0))
+			return true;
+	}
+	return false;
+}
+
 /* What a change of access is to one view. */
 static void
 change_view(void *arg, struct view *view)
@@ -365,6 +405,8 @@ change_view(void *arg, struct view *view)
 		}
 		is_changed = strcmp(view->entity->print, entity->print) != 0;
 	}
+	else
+		is_changed = is_wildcard_changed(view, change->now);
 	view_set_access(view, change->now, entity);
 	if (is_changed)
 	{
@@ -372,6 +414,12 @@ change_view(void *arg, struct view *view)
 										sizeof(struct view *) * (change->nchanged + 1));
 		change->changed[change->nchanged++] = view;
 	}
+}
+
+void
+worker_role_changed(struct worker *worker, struct role_access *now)
+{
+	access_changed(worker, NULL, now);
 }
 
 /* What a role may see has changed: its views end, or go on with other columns after a gap. */

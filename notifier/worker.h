@@ -111,6 +111,9 @@ void		worker_reload(struct worker *worker, const struct options *options);
 void		worker_touch(struct worker *worker, struct session *session);
 void		worker_forget(struct worker *worker, struct session *session);
 
+/* What a role may see is known to be this: its views and sessions go by it. */
+void		worker_role_changed(struct worker *worker, struct role_access *now);
+
 /* Gives every dirty session's peer what is ready. Never from within a session_*() call of the server. */
 void		worker_flush(struct worker *worker);
 
