@@ -77,11 +77,11 @@ give_up_resume(struct worker *worker, struct subscription *subscription, const c
 	}
 	position_release(&catchup->since);
 	memset(&catchup->since, 0, sizeof(catchup->since));
-	/* What was held since the subscription began is told: the join covers nothing of it. */
+	/* Of what was held, that is told which the gap's position does not cover. */
 	if (catchup->join.epoch != NULL)
 		position_release(&catchup->join);
-	if (position_parse(&catchup->join, catchup->at->position_text,
-					   strlen(catchup->at->position_text)) < 0)
+	if (position_parse(&catchup->join, worker->last->position_text,
+					   strlen(worker->last->position_text)) < 0)
 		memset(&catchup->join, 0, sizeof(catchup->join));
 	catchup_begin_feeding(worker, subscription);
 }
