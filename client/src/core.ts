@@ -234,6 +234,8 @@ export class RealtimeCore
 			one.state = canShare ? 'wait' : 'side';
 		}
 		view.listeners.add(one);
+		if (view.id !== undefined && one.state !== 'wait')
+			view.since ??= view.begun;
 		if (!view.isSent)
 			this.send(view);
 		else if (one.state === 'side' && view.id !== undefined)
@@ -580,6 +582,7 @@ export class RealtimeCore
 		if (!view)
 			return void this.connection.send({ op: 'unsubscribe', ref: ++this.lastRef, view: id });
 		view.id = id;
+		view.begun = position;
 		view.had ??= parsePosition(position);
 		this.ids.set(id, [view]);
 		for (const one of view.listeners)
@@ -638,8 +641,8 @@ export class RealtimeCore
 					continue;
 				view.seen.clear();
 				view.had = parsed;
-				if (!view.isExpecting)
-					view.isResuming = false;
+				// No position comes while a view is joining: a snapshot that was to come has come, or never will.
+				view.isExpecting = view.isResuming = false;
 				for (const one of view.listeners)
 				{
 					if (one.state !== 'wait')
@@ -652,7 +655,7 @@ export class RealtimeCore
 					one.floor = one.since = undefined;
 					one.sink.position?.(position);
 				}
-				if (!view.isExpecting && [...view.listeners].some((one) => one.state === 'wait'))
+				if ([...view.listeners].some((one) => one.state === 'wait'))
 					this.reload(view);
 			}
 			if (this.isWhole)
@@ -843,12 +846,15 @@ export class RealtimeCore
 			const id = view.id = frame.view!;
 			const [first] = this.ids.get(id)!;
 
-			view.since ??= first!.since;
+			view.begun = first!.begun;
+			view.since ??= first!.since ?? first!.begun;
+			for (const { item } of this.stage.filter((entry) => entry.view === first && entry.item.kind !== 'load'))
+				this.stage.push({ view, item });
 			view.isExpecting = view.isResuming = false;
 			this.ids.get(id)!.push(view);
 			for (const one of view.listeners)
 				one.state = one.need || one.since !== undefined ? 'side' : 'live';
-			this.begin(view, view.since ?? first!.since!);
+			this.begin(view, view.since!);
 		}
 		else if (frame.code === 'bad_position')
 		{

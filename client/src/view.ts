@@ -75,6 +75,9 @@ export interface View
 	isRefused: boolean;
 	since: string | undefined;
 
+	/** The position of its `subscribed`. */
+	begun: string | undefined;
+
 	/** What it has had, or will not get: `since`, or since a gap the gap's position. Older transactions come twice. */
 	had: Position | undefined;
 
@@ -130,7 +133,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 export function createView(key: string, request: Subscription): View
 {
 	return {
-		key, request, listeners: new Set(), ref: 0, id: undefined, isSent: false, isRefused: false, since: undefined, had: undefined, need: '',
+		key, request, listeners: new Set(), ref: 0, id: undefined, isSent: false, isRefused: false, since: undefined, begun: undefined, had: undefined, need: '',
 		isExpecting: false, isResuming: false, rows: [], part: 0, seen: new Set()
 	};
 }
@@ -212,7 +215,9 @@ export function deliver(view: View, one: Listener, item: Item, position: string)
 				one.kept.push(item);
 			else if (one.state === 'live' && !(item.position && one.floor && includes(one.floor, item.position)))
 			{
-				one.floor = undefined;
+				// What was loaded stays loaded, unless history has started anew.
+				if (item.position && item.position.epoch !== one.floor?.epoch)
+					one.floor = undefined;
 				one.sink.gap?.(item.reason);
 				if (one.need)
 					one.state = 'wait';

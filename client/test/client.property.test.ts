@@ -73,7 +73,7 @@ test('each listener hears everything once, from where it began', async (t) =>
 
 	t.diagnostic(`seed ${seed}, ${numRuns} runs`);
 	const kind = fc.oneof(...Object.entries({
-		open: 8, close: 3, begin: 12, end: 12, drop: 3, wait: 6, turn: 12, block: 2, free: 3, gap: 1, forget: 1, bad: 1, hold: 2, release: 3
+		open: 8, close: 3, begin: 12, end: 12, drop: 3, wait: 6, turn: 12, block: 2, free: 3, gap: 1, forget: 1, bad: 1, hold: 2, release: 3, latency: 4
 	}).map(([name, weight]) => ({ weight, arbitrary: fc.constant(name) })));
 	const steps = fc.array(fc.tuple(kind, fc.nat(5), fc.nat(7)), { minLength: 10, maxLength: 80, size: 'max' }) as fc.Arbitrary<Step[]>;
 
@@ -142,6 +142,9 @@ test('each listener hears everything once, from where it began', async (t) =>
 					case 'bad':
 						server.inject({ op: 'commit', view: '1' });
 						break;
+					case 'latency':
+						server.latency = 4 * b;
+						break;
 					case 'hold':
 						server.isManual = true;
 						break;
@@ -208,7 +211,7 @@ test('each listener hears everything once, from where it began', async (t) =>
 			client.close();
 			server.drop();
 		}
-	}), { seed, numRuns, includeErrorInReport: true } as fc.Parameters<[Step[]]>);
+	}), { seed, numRuns, includeErrorInReport: true, ...(process.env.PROPERTY_EXAMPLE && { examples: [[JSON.parse(process.env.PROPERTY_EXAMPLE)]], numRuns: 1 }) } as fc.Parameters<[Step[]]>);
 	t.diagnostic(`${checked} listeners compared`);
 	assert.ok(checked > numRuns / 2);
 });

@@ -496,6 +496,26 @@ test('a view that is left and wanted again at once', async (t) =>
 	assert.equal(server.session.views.size, 1);
 });
 
+test('two views to us that are one to the server share its frames', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const [one, two] = [recorder(), recorder()];
+	let known: string | undefined;
+
+	server.database.insert({ id: 1, a: 1, b: 1 });
+	server.refused = ({ filter }) => filter?.[0][0] === 'b' && known !== undefined ? 'already_subscribed' : undefined;
+	client.open({ feature: 'orders', entity: 'order', filter: [['a', 'eq', 1], ['b', 'eq', 1]] }, one);
+	await until(() => server.session?.views.size === 1);
+	[known] = server.session.views.keys();
+	server.known = known;
+	client.open({ feature: 'orders', entity: 'order', filter: [['b', 'eq', 1], ['a', 'eq', 1]] }, two);
+	await turn(5);
+	server.database.insert({ id: 2, a: 1, b: 1 });
+	await until(() => one.log.length === 1 && two.log.length === 1);
+	assert.deepEqual([one.log, two.log], [['created 2'], ['created 2']]);
+	assert.equal(server.session.views.size, 1);
+});
+
 test('callbacks and iterators end by their own function or signal, and by nobody else\'s', async (t) =>
 {
 	const { server, client } = setUp(t);

@@ -287,7 +287,7 @@ export class Session
 		const known = [...this.views.values()].find((view) => view.key === key);
 
 		if (refused)
-			return this.send({ op: 'error', ref, code: refused, message: refused });
+			return this.send({ op: 'error', ref, code: refused, message: refused, ...(this.server.known && { view: this.server.known }) });
 		if (this.server.isTokenNeeded && !this.isAuthenticated)
 			return this.send({ op: 'error', ref, code: 'unauthorized', message: 'no token' });
 		if (known)
@@ -432,6 +432,9 @@ export class FakeServer
 	/** Frames are made by advance() and sent by deliver() alone. */
 	isManual = false;
 
+	/** Turns that answers of the poll are under way. */
+	latency = 0;
+
 	/** Pings are not answered. */
 	isMute = false;
 	isTokenNeeded = false;
@@ -442,6 +445,9 @@ export class FakeServer
 
 	/** Whether a token is no good. */
 	refuses: (token: string | undefined) => boolean = () => false;
+
+	/** The view that an error of a subscription names. */
+	known: string | undefined;
 
 	/** An error code for a subscription. */
 	refused: (message: any) => string | undefined = () => undefined;
@@ -577,7 +583,13 @@ export class FakeServer
 				throw new TypeError('fetch failed');
 			if (this.refuses(body.token))
 				return Response.json({ error: { code: 'unauthorized', message: 'no' } }, { status: 401 });
-			return transport === 'poll' ? this.poll(body, signal) : this.events(body, signal);
+			if (transport !== 'poll')
+				return this.events(body, signal);
+			const answer = await this.poll(body, signal);
+
+			for (let i = 0; i < this.latency; i++)
+				await new Promise((resolve) => setImmediate(resolve));
+			return answer;
 		};
 	}
 
