@@ -86,24 +86,24 @@ interface Link extends Channel
 
 export class Connection
 {
-	private readonly state = new Value<Status>({ state: 'disconnected', attempt: 0 });
-	private isWanted = false;
-	private isReady = false;
-	private hasBeenReady = false;
-	private hasUsedFirst = false;	// the first transport works here
-	private generation = 0;
-	private index = 0;			// of the transport
-	private tried = 0;			// transports that failed in this round
-	private attempt = 0;
-	private refusals = 0;		// of tokens, since the last lasting connection
-	private channel: Link | undefined;
-	private probe: Link | undefined;
-	private timers: Record<string, ReturnType<typeof setTimeout> | undefined> = {};
-	private heartbeat = 25;
-	private lastSeen = 0;
-	private reason: TokenReason = 'connect';
-	private problem = { code: '', message: '' };	// of the last error frame that belongs to no message
-	private unlisten: (() => void) | undefined;
+	readonly #state = new Value<Status>({ state: 'disconnected', attempt: 0 });
+	#isWanted = false;
+	#isReady = false;
+	#hasBeenReady = false;
+	#hasUsedFirst = false;	// the first transport works here
+	#generation = 0;
+	#index = 0;			// of the transport
+	#tried = 0;			// transports that failed in this round
+	#attempt = 0;
+	#refusals = 0;		// of tokens, since the last lasting connection
+	#channel: Link | undefined;
+	#probe: Link | undefined;
+	#timers: Record<string, ReturnType<typeof setTimeout> | undefined> = {};
+	#heartbeat = 25;
+	#lastSeen = 0;
+	#reason: TokenReason = 'connect';
+	#problem = { code: '', message: '' };	// of the last error frame that belongs to no message
+	#unlisten: (() => void) | undefined;
 
 	/** The token in use. */
 	token: string | undefined;
@@ -115,96 +115,96 @@ export class Connection
 
 	get status(): Observable<Status>
 	{
-		return this.state;
+		return this.#state;
 	}
 
 	/** Whether messages can be sent, or the request of a one-way channel was accepted. */
 	get isOpen(): boolean
 	{
-		return this.isReady;
+		return this.#isReady;
 	}
 
 	get isOneWay(): boolean
 	{
-		return this.channel !== undefined && !this.channel.send;
+		return this.#channel !== undefined && !this.#channel.send;
 	}
 
 	/** Wants a connection from now on. */
 	open(): void
 	{
-		if (this.isWanted)
+		if (this.#isWanted)
 			return;
-		this.isWanted = true;
-		this.hasBeenReady = false;
-		this.attempt = this.index = this.tried = this.refusals = 0;
-		this.reason = 'connect';
-		this.listen();
-		void this.dial();
+		this.#isWanted = true;
+		this.#hasBeenReady = false;
+		this.#attempt = this.#index = this.#tried = this.#refusals = 0;
+		this.#reason = 'connect';
+		this.#listen();
+		void this.#dial();
 	}
 
 	/** Wants none any more. */
 	close(reason = 'closed'): void
 	{
-		if (!this.isWanted)
+		if (!this.#isWanted)
 			return;
-		this.isWanted = false;
-		this.unlisten?.();
-		this.drop();
-		this.setState('disconnected', reason);
+		this.#isWanted = false;
+		this.#unlisten?.();
+		this.#drop();
+		this.#setState('disconnected', reason);
 	}
 
 	/** Sends a message if the channel can; whether it did. */
 	send(message: object): boolean
 	{
-		if (!this.isReady || !this.channel?.send)
+		if (!this.#isReady || !this.#channel?.send)
 			return false;
-		this.channel.send(message);
+		this.#channel.send(message);
 		return true;
 	}
 
 	/** Opens a one-way channel again, because what it asks for has changed. */
 	reopen(): void
 	{
-		if (this.isWanted && this.isOneWay)
-			void this.dial();
+		if (this.#isWanted && this.isOneWay)
+			void this.#dial();
 	}
 
 	/** Something says that the network is back, or the page is looked at again: do not wait any longer. */
 	wake(): void
 	{
-		if (!this.isWanted)
+		if (!this.#isWanted)
 			return;
-		if (this.timers.retry)
+		if (this.#timers.retry)
 		{
-			this.attempt = 0;
-			void this.dial();
+			this.#attempt = 0;
+			void this.#dial();
 		}
-		else if (this.isReady)
+		else if (this.#isReady)
 		{
 			if (this.send({ op: 'ping' }))
 			{
-				const since = this.lastSeen = performance.now();
+				const since = this.#lastSeen = performance.now();
 
-				this.after('wake', 5000, () => this.lastSeen === since && this.fail(0, 'timeout', 'no answer'));
+				this.#after('wake', 5000, () => this.#lastSeen === since && this.#fail(0, 'timeout', 'no answer'));
 			}
-			if (this.index > 0)
-				this.upgrade();
+			if (this.#index > 0)
+				this.#upgrade();
 		}
 	}
 
 	/** Starts a timer in place of the one of that name. */
-	private after(name: string, ms: number, work: () => void): void
+	#after(name: string, ms: number, work: () => void): void
 	{
-		clearTimeout(this.timers[name]);
-		this.timers[name] = setTimeout(() =>
+		clearTimeout(this.#timers[name]);
+		this.#timers[name] = setTimeout(() =>
 		{
-			this.timers[name] = undefined;
+			this.#timers[name] = undefined;
 			work();
 		}, ms);
 	}
 
 	/** Hears of the network and the page, where there are such. */
-	private listen(): void
+	#listen(): void
 	{
 		const wake = () => this.wake();
 		const look = () => document.visibilityState === 'visible' && this.wake();
@@ -214,7 +214,7 @@ export class Connection
 		target?.addEventListener('online', wake);
 		if (hasPage)
 			document.addEventListener('visibilitychange', look);
-		this.unlisten = () =>
+		this.#unlisten = () =>
 		{
 			target?.removeEventListener('online', wake);
 			if (hasPage)
@@ -222,39 +222,39 @@ export class Connection
 		};
 	}
 
-	private setState(state: State, reason?: string, message?: string): void
+	#setState(state: State, reason?: string, message?: string): void
 	{
-		const old = this.state.value;
-		const transport = state === 'connected' ? this.options.transports[this.index]!.name : undefined;
+		const old = this.#state.value;
+		const transport = state === 'connected' ? this.options.transports[this.#index]!.name : undefined;
 
-		if (old.state === state && old.reason === reason && old.attempt === this.attempt && old.transport === transport)
+		if (old.state === state && old.reason === reason && old.attempt === this.#attempt && old.transport === transport)
 			return;
-		this.state.set({
-			state, attempt: this.attempt, ...(reason && { reason }), ...(message && { message }),
+		this.#state.set({
+			state, attempt: this.#attempt, ...(reason && { reason }), ...(message && { message }),
 			...(transport && { transport })
 		});
 	}
 
 	/** Ends the channel and everything that waits. */
-	private drop(): void
+	#drop(): void
 	{
-		const wasReady = this.isReady;
+		const wasReady = this.#isReady;
 
-		this.generation++;
-		this.isReady = false;
-		for (const name of Object.keys(this.timers))
-			clearTimeout(this.timers[name]);
-		this.timers = {};
-		this.channel?.close();
-		this.probe?.close();
-		this.channel = this.probe = undefined;
-		this.problem = { code: '', message: '' };
+		this.#generation++;
+		this.#isReady = false;
+		for (const name of Object.keys(this.#timers))
+			clearTimeout(this.#timers[name]);
+		this.#timers = {};
+		this.#channel?.close();
+		this.#probe?.close();
+		this.#channel = this.#probe = undefined;
+		this.#problem = { code: '', message: '' };
 		if (wasReady)
 			this.handler.lost();
 	}
 
 	/** Asks for a token; false when that failed. */
-	private async fetchToken(reason: TokenReason): Promise<boolean>
+	async #fetchToken(reason: TokenReason): Promise<boolean>
 	{
 		try
 		{
@@ -269,37 +269,37 @@ export class Connection
 	}
 
 	/** One attempt with the present transport. */
-	private async dial(): Promise<void>
+	async #dial(): Promise<void>
 	{
-		const old = this.state.value;
-		const isReopening = this.isReady;
+		const old = this.#state.value;
+		const isReopening = this.#isReady;
 
-		this.drop();
-		const generation = this.generation;
+		this.#drop();
+		const generation = this.#generation;
 
 		if (!isReopening && old.state !== 'error')
-			this.setState(this.hasBeenReady ? 'reconnecting' : 'connecting', old.state === 'disconnected' ?
+			this.#setState(this.#hasBeenReady ? 'reconnecting' : 'connecting', old.state === 'disconnected' ?
 				undefined : old.reason, old.message);
-		if (!isReopening || this.reason !== 'connect')
+		if (!isReopening || this.#reason !== 'connect')
 		{
-			const isFetched = await this.fetchToken(this.reason);
+			const isFetched = await this.#fetchToken(this.#reason);
 
-			if (generation !== this.generation)
+			if (generation !== this.#generation)
 				return;
 			if (!isFetched)
-				return this.fail(0, 'token', 'the token callback failed');
+				return this.#fail(0, 'token', 'the token callback failed');
 		}
-		this.reason = 'connect';
-		this.after('connect', this.options.connectTimeout, () => this.fail(0, 'timeout', 'no answer in time'));
-		this.channel = this.link(this.index, (frame) => this.receive(frame),
-			(code, message) => this.fail(code, undefined, message));
+		this.#reason = 'connect';
+		this.#after('connect', this.options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
+		this.#channel = this.#link(this.#index, (frame) => this.#receive(frame),
+			(code, message) => this.#fail(code, undefined, message));
 	}
 
 	/** Opens a channel of a transport; link.frame and link.closed may be changed later. */
-	private link(index: number, frame: Link['frame'], closed: Link['closed']): Link
+	#link(index: number, frame: Link['frame'], closed: Link['closed']): Link
 	{
 		const link: Link = { frame, closed, close: () => {} };
-		const isOpen = () => this.channel === link || this.probe === link;
+		const isOpen = () => this.#channel === link || this.#probe === link;
 		const context: ChannelContext = {
 			base: this.base,
 			token: this.token,
@@ -313,8 +313,8 @@ export class Connection
 		{
 			const channel = this.options.transports[index]!.open(context, {
 				frame: (input) => isOpen() && link.frame(input),
-				held: (reason) => isOpen() && this.isReady && this.setState(reason ? 'reconnecting' : 'connected', reason),
-				alive: () => { this.lastSeen = performance.now(); },
+				held: (reason) => isOpen() && this.#isReady && this.#setState(reason ? 'reconnecting' : 'connected', reason),
+				alive: () => { this.#lastSeen = performance.now(); },
 				closed: (code, message) => isOpen() && link.closed(code, message)
 			});
 
@@ -330,43 +330,43 @@ export class Connection
 	}
 
 	/** Takes a frame: what concerns the connection here, the rest to the client. */
-	private receive(input: unknown): void
+	#receive(input: unknown): void
 	{
 		const frame = readFrame(input);
 
-		this.lastSeen = performance.now();
+		this.#lastSeen = performance.now();
 		if (!frame)
 			return;
 		if (!('op' in frame))
 		{
 			this.handler.bad(frame, input);
-			return frame.of === 'welcome' && !this.isReady ? this.fail(0, 'protocol', frame.problem) : undefined;
+			return frame.of === 'welcome' && !this.#isReady ? this.#fail(0, 'protocol', frame.problem) : undefined;
 		}
 		switch (frame.op)
 		{
 			case 'welcome':
-				this.heartbeat = frame.heartbeat;
-				if (this.token !== undefined && this.channel?.send)
-					this.channel.send({ op: 'auth', ref: authRef, token: this.token });
+				this.#heartbeat = frame.heartbeat;
+				if (this.token !== undefined && this.#channel?.send)
+					this.#channel.send({ op: 'auth', ref: authRef, token: this.token });
 				else
-					this.becomeReady();
+					this.#becomeReady();
 				return;
 			case 'authenticated':
 				// Without our ref it is the handshake's identity, which our token replaces.
-				return frame.ref === authRef ? this.becomeReady() : undefined;
+				return frame.ref === authRef ? this.#becomeReady() : undefined;
 			case 'expiring':
-				return void this.renew();
+				return void this.#renew();
 			case 'pong':
 				return;
 			case 'error':
 				if (frame.close !== undefined)
-					return this.fail(frame.close, frame.code, frame.message);
+					return this.#fail(frame.close, frame.code, frame.message);
 				// A token of another user is none of a live session: it needs a new one.
 				if (frame.ref === authRef)
-					return this.fail(0, this.isReady && frame.code === 'forbidden' ? 'expired' : frame.code, frame.message);
+					return this.#fail(0, this.#isReady && frame.code === 'forbidden' ? 'expired' : frame.code, frame.message);
 				if ((frame.ref ?? undefined) === undefined && frame.view === undefined)
 				{
-					this.problem = { code: frame.code, message: frame.message ?? '' };
+					this.#problem = { code: frame.code, message: frame.message ?? '' };
 					return;
 				}
 		}
@@ -374,128 +374,128 @@ export class Connection
 	}
 
 	/** The server has taken us. */
-	private becomeReady(): void
+	#becomeReady(): void
 	{
-		if (this.isReady)
+		if (this.#isReady)
 			return;
-		clearTimeout(this.timers.connect);
-		this.isReady = this.hasBeenReady = true;
-		this.tried = 0;
-		this.setState('connected');
-		this.after('stable', this.options.stableAfter, () =>
+		clearTimeout(this.#timers.connect);
+		this.#isReady = this.#hasBeenReady = true;
+		this.#tried = 0;
+		this.#setState('connected');
+		this.#after('stable', this.options.stableAfter, () =>
 		{
-			this.attempt = this.refusals = 0;
-			this.setState('connected');
+			this.#attempt = this.#refusals = 0;
+			this.#setState('connected');
 		});
-		this.watch();
-		if (this.index > 0)
+		this.#watch();
+		if (this.#index > 0)
 		{
 			// Where the first transport has worked before, it is likely to be back soon.
-			this.after('upgrade', Math.min(this.options.upgradeInterval, this.hasUsedFirst ? 5000 : Infinity),
-				() => this.upgrade());
+			this.#after('upgrade', Math.min(this.options.upgradeInterval, this.#hasUsedFirst ? 5000 : Infinity),
+				() => this.#upgrade());
 		}
 		else
-			this.hasUsedFirst = true;
+			this.#hasUsedFirst = true;
 		this.handler.ready(this.isOneWay);
 	}
 
 	/** Ends a channel that is silent for over two heartbeats; asks after one. */
-	private watch(): void
+	#watch(): void
 	{
-		const beat = this.heartbeat * 1000;
+		const beat = this.#heartbeat * 1000;
 
-		this.after('watch', beat * 0.5, () =>
+		this.#after('watch', beat * 0.5, () =>
 		{
-			const silence = performance.now() - this.lastSeen;
+			const silence = performance.now() - this.#lastSeen;
 
 			if (silence > beat * 2.5)
-				return this.fail(0, 'timeout', 'the connection is silent');
+				return this.#fail(0, 'timeout', 'the connection is silent');
 			if (silence > beat * 1.2)
 				this.send({ op: 'ping' });
-			this.watch();
+			this.#watch();
 		});
 	}
 
 	/** The token expires soon: sends a new one. */
-	private async renew(): Promise<void>
+	async #renew(): Promise<void>
 	{
-		const generation = this.generation;
+		const generation = this.#generation;
 
-		if (!await this.fetchToken('expiring') || generation !== this.generation || this.token === undefined)
+		if (!await this.#fetchToken('expiring') || generation !== this.#generation || this.token === undefined)
 			return;
 		if (!this.send({ op: 'auth', ref: authRef, token: this.token }))
 			this.reopen();
 	}
 
 	/** Tries the first transport beside the fallback in use; it takes over when it is welcomed. */
-	private upgrade(): void
+	#upgrade(): void
 	{
 		const end = () =>
 		{
-			this.probe?.close();
-			this.probe = undefined;
-			this.after('upgrade', this.options.upgradeInterval, () => this.upgrade());
+			this.#probe?.close();
+			this.#probe = undefined;
+			this.#after('upgrade', this.options.upgradeInterval, () => this.#upgrade());
 		};
 
-		if (this.probe)
+		if (this.#probe)
 			return;
-		this.after('upgrade', this.options.connectTimeout, end);
-		const probe: Link = this.link(0, (input) =>
+		this.#after('upgrade', this.options.connectTimeout, end);
+		const probe: Link = this.#link(0, (input) =>
 		{
 			const frame = readFrame(input);
 
 			if (!frame || !('op' in frame) || frame.op !== 'welcome')
 				return;
-			this.probe = undefined;
-			this.drop();
-			this.index = 0;
-			this.channel = probe;
-			probe.frame = (next) => this.receive(next);
-			probe.closed = (code, message) => this.fail(code, undefined, message);
-			this.after('connect', this.options.connectTimeout, () => this.fail(0, 'timeout', 'no answer in time'));
-			this.receive(input);
+			this.#probe = undefined;
+			this.#drop();
+			this.#index = 0;
+			this.#channel = probe;
+			probe.frame = (next) => this.#receive(next);
+			probe.closed = (code, message) => this.#fail(code, undefined, message);
+			this.#after('connect', this.options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
+			this.#receive(input);
 		}, end);
-		this.probe = probe;
+		this.#probe = probe;
 	}
 
 	/** The channel failed, or was refused: decides when to try what next. */
-	private fail(code: number, reason = reasons[code] || this.problem.code || 'network',
+	#fail(code: number, reason = reasons[code] || this.#problem.code || 'network',
 		message?: string): void
 	{
 		const { transports, minDelay, maxDelay, random } = this.options;
-		const wasReady = this.isReady;
+		const wasReady = this.#isReady;
 		const isRefused = ['unauthorized', 'expired'].includes(reason);
 		let isError = ['forbidden', 'protocol', 'token'].includes(reason);
-		const text = message || this.problem.message;
+		const text = message || this.#problem.message;
 		let delay: number | undefined;
 
-		this.drop();
+		this.#drop();
 		if (isRefused)
 		{
 			// A fresh token may do; a second refusal says that it does not.
-			this.reason = reason as TokenReason;
-			if (this.refusals++ === 0 && this.options.token)
+			this.#reason = reason as TokenReason;
+			if (this.#refusals++ === 0 && this.options.token)
 				delay = 0;
 			else
 				isError = true;
 		}
-		else if (!wasReady && !isError && ++this.tried < transports.length)
+		else if (!wasReady && !isError && ++this.#tried < transports.length)
 		{
-			this.index = (this.index + 1) % transports.length;
+			this.#index = (this.#index + 1) % transports.length;
 			delay = 0;
 		}
 		else if (!wasReady && !isError)
 		{
-			this.tried = 0;
-			this.index = 0;
+			this.#tried = 0;
+			this.#index = 0;
 		}
-		delay ??= random() * Math.min(maxDelay, minDelay * 2 ** this.attempt);
+		delay ??= random() * Math.min(maxDelay, minDelay * 2 ** this.#attempt);
 		if (isError)
 			delay = maxDelay * (0.5 + random() / 2);
 		if (delay > 0)
-			this.attempt++;
-		this.setState(isError ? 'error' : this.state.value.state === 'error' ? 'error' :
-			this.hasBeenReady ? 'reconnecting' : 'connecting', reason, text);
-		this.after('retry', delay, () => void this.dial());
+			this.#attempt++;
+		this.#setState(isError ? 'error' : this.#state.value.state === 'error' ? 'error' :
+			this.#hasBeenReady ? 'reconnecting' : 'connecting', reason, text);
+		this.#after('retry', delay, () => void this.#dial());
 	}
 }

@@ -93,20 +93,20 @@ const passing = ['unavailable', 'rate_limited', 'internal', 'too_many_subscripti
 export class RealtimeCore
 {
 	readonly stats: ClientStats = { badFrames: 0, duplicates: 0, gaps: 0, connections: 0 };
-	private readonly connection: Connection;
-	private readonly options: ClientOptions & ConnectionOptions;
-	private readonly at = new Value<string | undefined>(undefined);
-	private readonly views = new Map<string, View>();
-	private readonly ids = new Map<string, View[]>();
-	private readonly syncs = new Set<{ tx: string; ref: number; isDone: boolean; resolve: () => void }>();
-	private readonly timers = new Set<ReturnType<typeof setTimeout>>();
-	private parsed: Position | undefined;
-	private stage: { view: View; item: Item }[] = [];
-	private lastRef = 0;
-	private lingering: ReturnType<typeof setTimeout> | undefined;
-	private isReopening = false;
-	private isPoking = false;
-	private pause = firstPause;
+	readonly #connection: Connection;
+	readonly #options: ClientOptions & ConnectionOptions;
+	readonly #at = new Value<string | undefined>(undefined);
+	readonly #views = new Map<string, View>();
+	readonly #ids = new Map<string, View[]>();
+	readonly #syncs = new Set<{ tx: string; ref: number; isDone: boolean; resolve: () => void }>();
+	readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+	#parsed: Position | undefined;
+	#stage: { view: View; item: Item }[] = [];
+	#lastRef = 0;
+	#lingering: ReturnType<typeof setTimeout> | undefined;
+	#isReopening = false;
+	#isPoking = false;
+	#pause = firstPause;
 
 	/** `url` is the notifier's, http(s) or ws(s); by default where the page comes from. Connects when needed. */
 	constructor(url: string | URL = globalThis.location?.origin, options: ClientOptions = {})
@@ -115,7 +115,7 @@ export class RealtimeCore
 
 		base.protocol = base.protocol.replace('ws', 'http');
 		base.pathname = base.pathname.replace(/\/v1\/(ws|events|poll)$/, '');
-		this.options = {
+		this.#options = {
 			transports: [webSocket, serverSentEvents, longPoll],
 			minDelay: 1000,
 			maxDelay: 30000,
@@ -128,47 +128,47 @@ export class RealtimeCore
 			random: Math.random,
 			...options
 		};
-		this.connection = new Connection(base, this.options, {
-			subscriptions: () => this.subscriptions(),
-			ready: (isOneWay) => this.ready(isOneWay),
-			lost: () => this.lost(),
-			frame: (frame) => this.receive(frame),
-			bad: (bad, frame) => this.receiveBad(bad, frame)
+		this.#connection = new Connection(base, this.#options, {
+			subscriptions: () => this.#subscriptions(),
+			ready: (isOneWay) => this.#ready(isOneWay),
+			lost: () => this.#lost(),
+			frame: (frame) => this.#receive(frame),
+			bad: (bad, frame) => this.#receiveBad(bad, frame)
 		});
 	}
 
 	/** The connection's state and why, to be watched. */
 	get status(): Observable<Status>
 	{
-		return this.connection.status;
+		return this.#connection.status;
 	}
 
 	/** The position up to which all is applied, to be watched. */
 	get position(): Observable<string | undefined>
 	{
-		return this.at;
+		return this.#at;
 	}
 
 	/** Connects before anybody subscribes. Not needed. */
 	connect(): void
 	{
-		this.connection.open();
+		this.#connection.open();
 	}
 
 	/** Ends the connection until somebody subscribes again or connect() is called. Subscriptions stay. */
 	close(): void
 	{
-		clearTimeout(this.lingering);
-		this.timers.forEach(clearTimeout);
-		this.timers.clear();
-		this.isReopening = this.isPoking = false;
-		this.connection.close();
+		clearTimeout(this.#lingering);
+		this.#timers.forEach(clearTimeout);
+		this.#timers.clear();
+		this.#isReopening = this.#isPoking = false;
+		this.#connection.close();
 	}
 
 	/** Tries again now instead of at the end of the pause. */
 	wake(): void
 	{
-		this.connection.wake();
+		this.#connection.wake();
 	}
 
 	/** Every event of a feature. */
@@ -176,7 +176,7 @@ export class RealtimeCore
 	subscribeToFeature(feature: string, options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeToFeature(feature: string, ...rest: unknown[]): unknown
 	{
-		return this.listen({ feature }, rest);
+		return this.#listen({ feature }, rest);
 	}
 
 	/** Every event of an entity. */
@@ -185,7 +185,7 @@ export class RealtimeCore
 	subscribeToEntity<T = Row>(feature: string, entity: string, options?: ListenOptions): EventStream<RealtimeEvent<T>>;
 	subscribeToEntity(feature: string, entity: string, ...rest: unknown[]): unknown
 	{
-		return this.listen({ feature, entity }, rest);
+		return this.#listen({ feature, entity }, rest);
 	}
 
 	/** One action of an entity, or several. */
@@ -195,7 +195,7 @@ export class RealtimeCore
 		options?: ListenOptions): EventStream<RealtimeEvent<T>>;
 	subscribeToEvent(feature: string, entity: string, action: string | string[], ...rest: unknown[]): unknown
 	{
-		return this.listen({ feature, entity, action }, rest);
+		return this.#listen({ feature, entity, action }, rest);
 	}
 
 	/** All events of a priority, or of several, whatever they are of. */
@@ -204,7 +204,7 @@ export class RealtimeCore
 	subscribeByPriority(priority: Priority | Priority[], options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeByPriority(priority: Priority | Priority[], ...rest: unknown[]): unknown
 	{
-		return this.listen({}, rest, ({ meta }) => priority.includes(meta.priority));
+		return this.#listen({}, rest, ({ meta }) => priority.includes(meta.priority));
 	}
 
 	/** The events that are addressed to this user alone (`emit(…, to_user => …)`). */
@@ -212,7 +212,7 @@ export class RealtimeCore
 	subscribeToUser(options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeToUser(...rest: unknown[]): unknown
 	{
-		return this.listen({}, rest, ({ meta }) => meta.toUser !== undefined);
+		return this.#listen({}, rest, ({ meta }) => meta.toUser !== undefined);
 	}
 
 	/** The lowest level: a sink that is told what a subscription brings. Returns the function that ends it. */
@@ -220,11 +220,11 @@ export class RealtimeCore
 	{
 		const request = requestOf(subscription);
 		const key = JSON.stringify(request);
-		const view = this.views.get(key) ?? createView(key, request);
+		const view = this.#views.get(key) ?? createView(key, request);
 		const one = createListener(subscription, sink);
 		let isOpen = true;
 
-		this.views.set(key, view);
+		this.#views.set(key, view);
 		if (view.isRefused)
 			view.isSent = false;
 		if (view.isSent && (one.need || one.since !== undefined))
@@ -237,13 +237,13 @@ export class RealtimeCore
 		if (view.id !== undefined && one.state !== 'wait')
 			view.since ??= view.begun;
 		if (!view.isSent)
-			this.send(view);
+			this.#send(view);
 		else if (one.state === 'side' && view.id !== undefined)
-			void this.loadBeside(view, one);
+			void this.#loadBeside(view, one);
 		else if (view.id !== undefined)
-			queueMicrotask(() => this.start(view, one));
-		clearTimeout(this.lingering);
-		this.connection.open();
+			queueMicrotask(() => this.#start(view, one));
+		clearTimeout(this.#lingering);
+		this.#connection.open();
 
 		const close = () =>
 		{
@@ -253,14 +253,14 @@ export class RealtimeCore
 			one.abort?.abort();
 			view.listeners.delete(one);
 			if (view.listeners.size === 0)
-				this.leave(view);
+				this.#leave(view);
 		};
 		const reload = () =>
 		{
 			if (isOpen && one.state === 'live' && one.need)
 			{
 				one.state = 'wait';
-				this.reload(view);
+				this.#reload(view);
 			}
 		};
 
@@ -282,7 +282,7 @@ export class RealtimeCore
 			terms.push([column, direction === 'desc' ? 'lt' : 'gt', after[column]]);
 		}
 		const items: Item[] = [];
-		const position = await this.fetchItems({
+		const position = await this.#fetchItems({
 			...requestOf({ feature, entity, filter: terms, ...(columns && { columns }) }),
 			snapshot: true, limit, order
 		} as Subscription, signal, items);
@@ -312,55 +312,55 @@ export class RealtimeCore
 	{
 		return new Promise((resolve, reject) =>
 		{
-			const entry = { tx: String(tx), ref: ++this.lastRef, isDone: false, resolve };
+			const entry = { tx: String(tx), ref: ++this.#lastRef, isDone: false, resolve };
 
-			signal?.addEventListener('abort', () => this.syncs.delete(entry) && reject(new RealtimeError('aborted')));
+			signal?.addEventListener('abort', () => this.#syncs.delete(entry) && reject(new RealtimeError('aborted')));
 
-			if (this.stage.length === 0 && covers(this.parsed, entry.tx))
+			if (this.#stage.length === 0 && covers(this.#parsed, entry.tx))
 				return resolve();
-			this.syncs.add(entry);
-			this.pause = firstPause;
-			clearTimeout(this.lingering);
-			this.connection.open();
-			this.sendSync(entry);
+			this.#syncs.add(entry);
+			this.#pause = firstPause;
+			clearTimeout(this.#lingering);
+			this.#connection.open();
+			this.#sendSync(entry);
 		});
 	}
 
-	private sendSync({ tx, ref }: { tx: string; ref: number }): void
+	#sendSync({ tx, ref }: { tx: string; ref: number }): void
 	{
-		if (!this.connection.send({ op: 'sync', ref, tx }))
-			this.pokeStream();
+		if (!this.#connection.send({ op: 'sync', ref, tx }))
+			this.#pokeStream();
 	}
 
 	/** A one-way channel says its position when it is opened: does that soon, until no sync waits. */
-	private pokeStream(): void
+	#pokeStream(): void
 	{
-		if (!this.connection.isOneWay || this.isPoking)
+		if (!this.#connection.isOneWay || this.#isPoking)
 			return;
-		this.isPoking = true;
-		this.later(this.pause, () =>
+		this.#isPoking = true;
+		this.#later(this.#pause, () =>
 		{
-			this.isPoking = false;
-			this.pause = Math.min(this.pause * 2, 10000);
-			if (this.syncs.size > 0)
-				this.changed();
+			this.#isPoking = false;
+			this.#pause = Math.min(this.#pause * 2, 10000);
+			if (this.#syncs.size > 0)
+				this.#changed();
 		});
 	}
 
 	/** A timer that ends with the client. */
-	private later(ms: number, work: () => void): void
+	#later(ms: number, work: () => void): void
 	{
 		const timer = setTimeout(() =>
 		{
-			this.timers.delete(timer);
+			this.#timers.delete(timer);
 			work();
 		}, ms);
 
-		this.timers.add(timer);
+		this.#timers.add(timer);
 	}
 
 	/** The subscribeTo… functions: with a callback or, without, as a stream. */
-	private listen(subscription: Subscription, rest: unknown[], where: (event: RealtimeEvent) => boolean = () => true):
+	#listen(subscription: Subscription, rest: unknown[], where: (event: RealtimeEvent) => boolean = () => true):
 		Unsubscribe | EventStream<RealtimeEvent>
 	{
 		const callback = typeof rest[0] === 'function' ? rest[0] as Callback<RealtimeEvent> : undefined;
@@ -402,65 +402,65 @@ export class RealtimeCore
 	}
 
 	/** Sends a view's subscription now, or opens a one-way channel anew soon. */
-	private send(view: View): void
+	#send(view: View): void
 	{
-		if (this.connection.isOneWay)
-			return this.changed();
+		if (this.#connection.isOneWay)
+			return this.#changed();
 		// Those who subscribe in the same turn share the message.
 		queueMicrotask(() =>
 		{
-			if (!view.isSent && view.listeners.size > 0 && this.connection.isOpen)
-				this.connection.send(this.message(view));
+			if (!view.isSent && view.listeners.size > 0 && this.#connection.isOpen)
+				this.#connection.send(this.#message(view));
 		});
 	}
 
-	private message(view: View): object
+	#message(view: View): object
 	{
-		return subscribeMessage(view, ++this.lastRef);
+		return subscribeMessage(view, ++this.#lastRef);
 	}
 
 	/** All subscriptions, for a channel that is opened: everything begins anew. */
-	private subscriptions(): object[]
+	#subscriptions(): object[]
 	{
-		this.lost();
-		return [...this.views.values()].map((view) => this.message(view));
+		this.#lost();
+		return [...this.#views.values()].map((view) => this.#message(view));
 	}
 
 	/** What a one-way channel asks for has changed: opens it anew, once for all changes of a turn. */
-	private changed(): void
+	#changed(): void
 	{
-		if (this.isReopening)
+		if (this.#isReopening)
 			return;
-		this.isReopening = true;
-		this.later(0, () =>
+		this.#isReopening = true;
+		this.#later(0, () =>
 		{
-			this.isReopening = false;
-			this.connection.reopen();
+			this.#isReopening = false;
+			this.#connection.reopen();
 		});
 	}
 
 	/** The connection takes messages. A one-way channel has its subscriptions already, but perhaps not all. */
-	private ready(isOneWay: boolean): void
+	#ready(isOneWay: boolean): void
 	{
 		this.stats.connections++;
 		if (!isOneWay)
 		{
-			for (const message of this.subscriptions())
-				this.connection.send(message);
+			for (const message of this.#subscriptions())
+				this.#connection.send(message);
 		}
-		else if ([...this.views.values()].some((view) => !view.isSent))
-			this.changed();
-		for (const sync of this.syncs)
-			this.sendSync(sync);
-		this.release();
+		else if ([...this.#views.values()].some((view) => !view.isSent))
+			this.#changed();
+		for (const sync of this.#syncs)
+			this.#sendSync(sync);
+		this.#release();
 	}
 
 	/** What was not closed by a position is void; views must be subscribed anew. */
-	private lost(): void
+	#lost(): void
 	{
-		this.stage = [];
-		this.ids.clear();
-		for (const view of this.views.values())
+		this.#stage = [];
+		this.#ids.clear();
+		for (const view of this.#views.values())
 		{
 			view.isSent = false;
 			view.id = undefined;
@@ -468,86 +468,86 @@ export class RealtimeCore
 	}
 
 	/** Nobody listens to a view any more. */
-	private leave(view: View): void
+	#leave(view: View): void
 	{
-		this.views.delete(view.key);
+		this.#views.delete(view.key);
 		if (view.id !== undefined)
 		{
-			const rest = (this.ids.get(view.id) ?? []).filter((other) => other !== view);
+			const rest = (this.#ids.get(view.id) ?? []).filter((other) => other !== view);
 
 			if (rest.length > 0)
-				this.ids.set(view.id, rest);
+				this.#ids.set(view.id, rest);
 			else
 			{
-				this.ids.delete(view.id);
-				this.connection.send({ op: 'unsubscribe', ref: ++this.lastRef, view: view.id });
+				this.#ids.delete(view.id);
+				this.#connection.send({ op: 'unsubscribe', ref: ++this.#lastRef, view: view.id });
 			}
 		}
-		this.release();
+		this.#release();
 	}
 
 	/** Ends the connection some time after nobody wants it. */
-	private release(): void
+	#release(): void
 	{
-		clearTimeout(this.lingering);
-		if (this.views.size > 0 || this.syncs.size > 0)
+		clearTimeout(this.#lingering);
+		if (this.#views.size > 0 || this.#syncs.size > 0)
 			return;
-		this.lingering = setTimeout(() =>
+		this.#lingering = setTimeout(() =>
 		{
-			if (this.views.size === 0 && this.syncs.size === 0)
-				this.connection.close('idle');
-		}, this.options.linger);
+			if (this.#views.size === 0 && this.#syncs.size === 0)
+				this.#connection.close('idle');
+		}, this.#options.linger);
 	}
 
 	/** Takes a frame that is good. */
-	private receive(frame: Frame): void
+	#receive(frame: Frame): void
 	{
 		switch (frame.op)
 		{
 			case 'subscribed':
-				return this.subscribed(frame.ref, frame.view, frame.position);
+				return this.#subscribed(frame.ref, frame.view, frame.position);
 			case 'position':
-				return this.apply(frame.position);
+				return this.#apply(frame.position);
 			case 'synced':
-				for (const sync of this.syncs)
+				for (const sync of this.#syncs)
 					sync.isDone ||= sync.tx === frame.tx;
-				if (this.stage.length === 0)
-					this.resolveSyncs();
+				if (this.#stage.length === 0)
+					this.#resolveSyncs();
 				return;
 			case 'error':
-				return this.refused(frame);
+				return this.#refused(frame);
 			case 'snapshot':
 			case 'commit':
 			case 'gap':
-				for (const view of this.ids.get(frame.view) ?? [])
-					this.take(view, frame);
+				for (const view of this.#ids.get(frame.view) ?? [])
+					this.#take(view, frame);
 		}
 	}
 
 	/** Puts what a frame carries on the stage. */
-	private take(view: View, frame: Extract<Frame, { view: string; op: 'snapshot' | 'commit' | 'gap' }>): void
+	#take(view: View, frame: Extract<Frame, { view: string; op: 'snapshot' | 'commit' | 'gap' }>): void
 	{
 		switch (frame.op)
 		{
 			case 'snapshot':
 				if (frame.part && frame.part !== view.part)
-					return view.part < 0 ? undefined : this.lose(view);
+					return view.part < 0 ? undefined : this.#lose(view);
 				view.rows = frame.part ? [...view.rows, ...frame.rows] : frame.rows;
 				view.part = (frame.part ?? 0) + 1;
 				if (frame.last)
 				{
 					view.part = 0;
 					view.isExpecting = false;
-					this.stage.push({ view, item: { kind: 'load', rows: view.rows } });
+					this.#stage.push({ view, item: { kind: 'load', rows: view.rows } });
 					view.rows = [];
 				}
 				return;
 			case 'commit':
 			{
-				const events = this.unseen(view, frame.tx, frame.events);
+				const events = this.#unseen(view, frame.tx, frame.events);
 
 				if (events.length > 0)
-					this.stage.push({ view, item: { kind: 'events', tx: frame.tx, events } });
+					this.#stage.push({ view, item: { kind: 'events', tx: frame.tx, events } });
 				return;
 			}
 			case 'gap':
@@ -555,12 +555,12 @@ export class RealtimeCore
 				if (view.isResuming && view.need)
 					view.isExpecting = true;
 				view.had = parsePosition(frame.position);
-				this.stage.push({ view, item: { kind: 'gap', reason: frame.reason, position: view.had } });
+				this.#stage.push({ view, item: { kind: 'gap', reason: frame.reason, position: view.had } });
 		}
 	}
 
 	/** The events of a commit that this view has not had. */
-	private unseen(view: View, tx: string, events: RealtimeEvent[]): RealtimeEvent[]
+	#unseen(view: View, tx: string, events: RealtimeEvent[]): RealtimeEvent[]
 	{
 		const isOld = covers(view.had, tx);
 		const fresh = isOld ? [] : events.filter(({ meta }) =>
@@ -575,45 +575,45 @@ export class RealtimeCore
 	}
 
 	/** A view is subscribed to: from its position on everything will come. */
-	private subscribed(ref: unknown, id: string, position: string): void
+	#subscribed(ref: unknown, id: string, position: string): void
 	{
-		const view = [...this.views.values()].find((one) => one.ref === ref && one.isSent);
+		const view = [...this.#views.values()].find((one) => one.ref === ref && one.isSent);
 
 		if (!view)
-			return void this.connection.send({ op: 'unsubscribe', ref: ++this.lastRef, view: id });
+			return void this.#connection.send({ op: 'unsubscribe', ref: ++this.#lastRef, view: id });
 		view.id = id;
 		view.begun = position;
 		view.had ??= parsePosition(position);
-		this.ids.set(id, [view]);
+		this.#ids.set(id, [view]);
 		for (const one of view.listeners)
 			one.refusal = undefined;
-		this.begin(view, position);
+		this.#begin(view, position);
 	}
 
 	/** Starts what waits for a view to be subscribed to. */
-	private begin(view: View, position: string): void
+	#begin(view: View, position: string): void
 	{
 		if ([...view.listeners].some((one) => one.state !== 'wait'))
 			view.since ??= position;
 		for (const one of view.listeners)
 		{
 			if (one.state === 'side' && !one.abort)
-				void this.loadBeside(view, one);
-			this.start(view, one);
+				void this.#loadBeside(view, one);
+			this.#start(view, one);
 		}
 		// While nothing has come, where that view began that began first is where we are.
-		const starts = [...this.views.values()].filter((one) => !one.isRefused).map(({ since }) => since);
+		const starts = [...this.#views.values()].filter((one) => !one.isRefused).map(({ since }) => since);
 
-		if (this.at.value !== undefined || !this.isWhole || starts.includes(undefined))
+		if (this.#at.value !== undefined || !this.#isWhole || starts.includes(undefined))
 			return;
 		const start = starts.reduce((a, b) => includes(parsePosition(a!), parsePosition(b!)) ? b : a)!;
 
-		this.parsed = parsePosition(start);
-		this.at.set(start);
+		this.#parsed = parsePosition(start);
+		this.#at.set(start);
 	}
 
 	/** Tells a listener that needs no load from where on it hears of its view, once. */
-	private start(view: View, one: Listener): void
+	#start(view: View, one: Listener): void
 	{
 		if (one.isStarted || one.need || one.state !== 'live' || view.since === undefined)
 			return;
@@ -622,12 +622,12 @@ export class RealtimeCore
 	}
 
 	/** Closes a batch: everything on the stage is applied at once. */
-	private apply(position: string): void
+	#apply(position: string): void
 	{
-		const { stage } = this;
+		const stage = this.#stage;
 		const parsed = parsePosition(position);
 
-		this.stage = [];
+		this.#stage = [];
 		batch(() =>
 		{
 			for (const { view, item } of stage)
@@ -635,7 +635,7 @@ export class RealtimeCore
 				for (const one of [...view.listeners])
 					deliver(view, one, item, position);
 			}
-			for (const view of [...this.views.values()])
+			for (const view of [...this.#views.values()])
 			{
 				if (view.id === undefined)
 					continue;
@@ -656,59 +656,59 @@ export class RealtimeCore
 					one.sink.position?.(position);
 				}
 				if ([...view.listeners].some((one) => one.state === 'wait'))
-					this.reload(view);
+					this.#reload(view);
 			}
-			if (this.isWhole)
+			if (this.#isWhole)
 			{
-				this.parsed = parsed;
-				this.at.set(position);
+				this.#parsed = parsed;
+				this.#at.set(position);
 			}
-			this.resolveSyncs();
+			this.#resolveSyncs();
 		});
 	}
 
 	/** Whether each view that the server does not refuse has what positions say: none is still to begin or resume. */
-	private get isWhole(): boolean
+	get #isWhole(): boolean
 	{
-		return [...this.views.values()].every((view) => view.isRefused ||
+		return [...this.#views.values()].every((view) => view.isRefused ||
 			(view.id !== undefined && !view.isResuming && !view.isExpecting));
 	}
 
 	/** Settles those who wait for a transaction that is now applied. */
-	private resolveSyncs(): void
+	#resolveSyncs(): void
 	{
-		if (!this.isWhole)
+		if (!this.#isWhole)
 			return;
-		for (const sync of this.syncs)
+		for (const sync of this.#syncs)
 		{
-			if (sync.isDone || covers(this.parsed, sync.tx))
+			if (sync.isDone || covers(this.#parsed, sync.tx))
 			{
-				this.syncs.delete(sync);
+				this.#syncs.delete(sync);
 				sync.resolve();
 			}
 		}
-		if (this.syncs.size > 0)
-			this.pokeStream();
+		if (this.#syncs.size > 0)
+			this.#pokeStream();
 		else
-			this.release();
+			this.#release();
 	}
 
 	/** Loads again for the listeners that wait: by a new subscription if it is all of them, else beside. */
-	private reload(view: View): void
+	#reload(view: View): void
 	{
 		const [first, ...others] = view.listeners;
 
 		if (view.id === undefined)
 			return;
 		if (first!.state === 'wait' && others.every((one) => one.state === 'wait' && one.need === first!.need) &&
-			this.ids.get(view.id)?.length === 1)
+			this.#ids.get(view.id)?.length === 1)
 		{
-			this.ids.delete(view.id);
-			this.stage = this.stage.filter((entry) => entry.view !== view);
-			this.connection.send({ op: 'unsubscribe', ref: ++this.lastRef, view: view.id });
+			this.#ids.delete(view.id);
+			this.#stage = this.#stage.filter((entry) => entry.view !== view);
+			this.#connection.send({ op: 'unsubscribe', ref: ++this.#lastRef, view: view.id });
 			view.since = view.id = undefined;
 			view.isSent = false;
-			this.send(view);
+			this.#send(view);
 			return;
 		}
 		for (const one of view.listeners)
@@ -716,21 +716,21 @@ export class RealtimeCore
 			if (one.state === 'wait')
 			{
 				one.state = 'side';
-				void this.loadBeside(view, one);
+				void this.#loadBeside(view, one);
 			}
 		}
 	}
 
 	/** One request beside the stream: what a subscription brings, as items. Returns the position it ends at. */
-	private fetchItems(subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
+	#fetchItems(subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
 	{
-		const { base, token } = this.connection;
+		const { base, token } = this.#connection;
 
-		return fetchItems({ base, token, fetch: this.options.fetch }, this.options.token, subscription, signal, items);
+		return fetchItems({ base, token, fetch: this.#options.fetch }, this.#options.token, subscription, signal, items);
 	}
 
 	/** Loads one listener beside the stream and joins the two; tries until it succeeds or is not wanted. */
-	private async loadBeside(view: View, one: Listener): Promise<void>
+	async #loadBeside(view: View, one: Listener): Promise<void>
 	{
 		const { signal } = one.abort = new AbortController();
 		const joined = parsePosition(view.since ?? '');
@@ -741,13 +741,13 @@ export class RealtimeCore
 		one.kept = [];
 		await undefined;
 		if (since !== undefined && !signal.aborted && includes(parsePosition(since), joined))
-			return this.join(view, one, items, since);
+			return this.#join(view, one, items, since);
 		for (let attempt = 0; ; attempt++)
 		{
 			try
 			{
 				const count = items.length;
-				text = await this.fetchItems({
+				text = await this.#fetchItems({
 					...view.request,
 					...(one.need && { snapshot: true, limit: one.subscription.limit, order: one.subscription.order }),
 					...(since !== undefined && { since })
@@ -776,17 +776,17 @@ export class RealtimeCore
 					return one.sink.error?.(error);
 				report(error);
 			}
-			await new Promise((resolve) => this.later(Math.min(this.options.maxDelay, 100 * 2 ** attempt) *
-				this.options.random(), () => resolve(undefined)));
+			await new Promise((resolve) => this.#later(Math.min(this.#options.maxDelay, 100 * 2 ** attempt) *
+				this.#options.random(), () => resolve(undefined)));
 			if (signal.aborted)
 				return;
 		}
 		if (!signal.aborted)
-			this.join(view, one, items, text);
+			this.#join(view, one, items, text);
 	}
 
 	/** A listener is loaded: gives it what was loaded, then what of the stream comes after that. */
-	private join(view: View, one: Listener, items: Item[], text: string): void
+	#join(view: View, one: Listener, items: Item[], text: string): void
 	{
 		const { kept } = one;
 
@@ -810,7 +810,7 @@ export class RealtimeCore
 			for (const item of kept)
 				deliver(view, one, item, view.since ?? text);
 			if (one.state !== 'live')
-				return this.reload(view);
+				return this.#reload(view);
 			if (view.since !== undefined && includes(parsePosition(view.since), one.floor))
 			{
 				one.floor = undefined;
@@ -820,41 +820,41 @@ export class RealtimeCore
 	}
 
 	/** The server refuses a message. */
-	private refused(frame: Extract<Frame, { op: 'error' }>): void
+	#refused(frame: Extract<Frame, { op: 'error' }>): void
 	{
 		const error = new RealtimeError(frame.code, frame.message);
 		const isEnd = frame.ref === undefined && frame.view !== undefined;
 
-		for (const view of [...this.views.values()])
+		for (const view of [...this.#views.values()])
 		{
 			if (isEnd ? view.id === frame.view : view.ref === frame.ref)
-				this.refuse(view, frame, error, isEnd);
+				this.#refuse(view, frame, error, isEnd);
 		}
 	}
 
 	/** A view is refused, or ended by the server. */
-	private refuse(view: View, frame: Extract<Frame, { op: 'error' }>, error: RealtimeError, isEnd: boolean): void
+	#refuse(view: View, frame: Extract<Frame, { op: 'error' }>, error: RealtimeError, isEnd: boolean): void
 	{
 		if (isEnd)
 		{
-			this.ids.delete(view.id!);
+			this.#ids.delete(view.id!);
 			view.id = undefined;
 		}
-		if (frame.code === 'already_subscribed' && this.ids.has(frame.view!) && !isEnd)
+		if (frame.code === 'already_subscribed' && this.#ids.has(frame.view!) && !isEnd)
 		{
 			// The same view to the server, though not to us: shares its frames.
 			const id = view.id = frame.view!;
-			const [first] = this.ids.get(id)!;
+			const [first] = this.#ids.get(id)!;
 
 			view.begun = first!.begun;
 			view.since ??= first!.since ?? first!.begun;
-			for (const { item } of this.stage.filter((entry) => entry.view === first && entry.item.kind !== 'load'))
-				this.stage.push({ view, item });
+			for (const { item } of this.#stage.filter((entry) => entry.view === first && entry.item.kind !== 'load'))
+				this.#stage.push({ view, item });
 			view.isExpecting = view.isResuming = false;
-			this.ids.get(id)!.push(view);
+			this.#ids.get(id)!.push(view);
 			for (const one of view.listeners)
 				one.state = one.need || one.since !== undefined ? 'side' : 'live';
-			this.begin(view, view.since!);
+			this.#begin(view, view.since!);
 		}
 		else if (frame.code === 'bad_position')
 		{
@@ -867,16 +867,16 @@ export class RealtimeCore
 				one.kept = [];
 				one.sink.gap?.('position');
 			}
-			this.send(view);
+			this.#send(view);
 		}
 		else if (passing.includes(frame.code))
 		{
-			this.later((0.5 + this.options.random()) * this.options.minDelay * 5, () =>
+			this.#later((0.5 + this.#options.random()) * this.#options.minDelay * 5, () =>
 			{
-				if (this.views.get(view.key) === view && view.id === undefined)
+				if (this.#views.get(view.key) === view && view.id === undefined)
 				{
 					view.isSent = false;
-					this.send(view);
+					this.#send(view);
 				}
 			});
 		}
@@ -894,24 +894,24 @@ export class RealtimeCore
 	}
 
 	/** A frame that could not be read: counted, told, and a gap where it may have carried data. */
-	private receiveBad(bad: BadFrame, frame: unknown): void
+	#receiveBad(bad: BadFrame, frame: unknown): void
 	{
 		this.stats.badFrames++;
-		afterwards(() => this.options.onBadFrame?.(bad.problem, frame));
+		afterwards(() => this.#options.onBadFrame?.(bad.problem, frame));
 		if (!bad.isLoss)
 			return;
-		for (const view of this.views.values())
+		for (const view of this.#views.values())
 		{
-			if (bad.view !== undefined ? this.ids.get(bad.view)?.includes(view) : view.id !== undefined)
-				this.lose(view);
+			if (bad.view !== undefined ? this.#ids.get(bad.view)?.includes(view) : view.id !== undefined)
+				this.#lose(view);
 		}
 	}
 
 	/** Something of a view did not arrive: what it was told is void. */
-	private lose(view: View): void
+	#lose(view: View): void
 	{
 		view.isExpecting = false;
 		view.part = -1;
-		this.stage.push({ view, item: { kind: 'gap', reason: 'bad_frame', position: undefined } });
+		this.#stage.push({ view, item: { kind: 'gap', reason: 'bad_frame', position: undefined } });
 	}
 }
