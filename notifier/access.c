@@ -221,8 +221,8 @@ finish_entity(struct load *load)
 	struct role_access *result = load->result;
 	struct entity_access *e;
 
-	if (result->nentities == 0)
-		return;
+	if (result->entities == NULL)
+		return;					/* it is the first one */
 	e = &result->entities[result->nentities - 1];
 	if (e->has_policies && load->memberships != NULL)
 		buffer_puts(&load->print, load->memberships);
@@ -497,7 +497,9 @@ access_request(struct access *access, const char *name, bool is_fresh, access_fn
 
 	while (role != NULL && strcmp(role->name, name) != 0)
 		role = role->next;
-	if (role != NULL && role->now != NULL && !is_fresh && access_is_current(access, role->now))
+	/* One that may not be used is looked up again: the grant may be seconds old. */
+	if (role != NULL && role->now != NULL && !is_fresh && role->now->is_member
+		&& access_is_current(access, role->now))
 	{
 		fn(arg, role->now);
 		return;

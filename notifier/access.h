@@ -77,7 +77,7 @@ struct access *access_new(struct loop *loop, struct db *db, access_change_fn on_
 /* Requests under way end with NULL. The pool must still run, or have been freed before. */
 void		access_free(struct access *access);
 
-/* What a role may see: at once when it is known, else later in this thread. is_fresh: load it anew. */
+/* What a role may see: at once when it is known and may be used, else later in this thread. is_fresh: load it anew. */
 void		access_request(struct access *access, const char *role, bool is_fresh, access_fn fn,
 						   void *arg);
 

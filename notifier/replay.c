@@ -99,8 +99,8 @@ replay_deliver(void *arg, struct subscription *subscription, const struct delive
 }
 
 /*
- * A marker of changed rights is replayed. Of views that were made before, nothing behind it is shown: the live
- * stream comes to the marker, too, and suspends them.
+ * A marker of changed rights is replayed. A subscription that began before the live stream came to it may not
+ * know of it: nothing behind it is shown, until the live stream comes there and suspends the view.
  */
 static void
 replay_access(void *arg, struct view *view, uint64_t xid)
@@ -115,7 +115,12 @@ replay_access(void *arg, struct view *view, uint64_t xid)
 		is_known &= view->policies[i]->position.epoch != NULL
 			&& position_covers(&view->policies[i]->position, xid);
 	for (unsigned i = 0; i < view->replayers.n && !is_known; i++)
-		view->replayers.at[i]->catchup->is_void = true;
+	{
+		struct catchup *catchup = view->replayers.at[i]->catchup;
+
+		if (!position_covers(&catchup->at->position, xid))
+			catchup->is_void = true;
+	}
 }
 
 /* Who keeps the recent batches. */
