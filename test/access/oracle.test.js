@@ -255,7 +255,7 @@ class Play
 
 		this.firstStates = new Map();
 		await Promise.all([...Array.from({ length: WRITERS }, (_, i) => this.write(i, this.random.between(3, 8))),
-			this.random.percent(45) ? this.writeMembers(this.random.between(1, 2)) : undefined, this.joinMeanwhile()]);
+			this.random.percent(60) ? this.writeMembers(this.random.between(1, 2)) : undefined, this.joinMeanwhile()]);
 		await this.settle();
 		const changes = await loadImages(world, this.lastAudit);
 		if (changes.length > 0)

@@ -21,7 +21,7 @@ export class Desk
 		desk.stage = await Stage.open(`access_${name}`, { ...options, flags: { workers: 1, ...options.flags }, schema: `${options.schema};
 			CREATE TABLE clock (id integer PRIMARY KEY); SELECT realtime.enable('clock'); GRANT SELECT ON clock TO web_user;
 			ALTER TABLE clock ENABLE ROW LEVEL SECURITY; CREATE POLICY always ON clock USING (now() > '-infinity')` });
-		desk.clock = await desk.peer({ sub: 'clock' });
+		desk.clock = await desk.peer({ sub: 'clock', ...options.claims });
 		await desk.clock.subscribe({ feature: 'clock', entity: 'clock' });
 		return desk;
 	}

@@ -254,7 +254,7 @@ export class World
 	docExpression()
 	{
 		const { random } = this;
-		const term = () => `(${random.pick(random.percent(25) ? READING_TERMS : DOC_TERMS)})`;
+		const term = () => `(${random.pick(random.percent(40) ? READING_TERMS : DOC_TERMS)})`;
 
 		return random.pick([term, term, () => `${term()} OR ${term()}`, () => `${term()} AND ${term()}`,
 			() => `(${term()} OR ${term()}) AND ${term()}`, () => `NOT ${term()}`])();
