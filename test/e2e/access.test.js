@@ -17,7 +17,7 @@ describe('columns that the role may not read', () =>
 	test('are in no snapshot, data or old; their changes alone are not sent', async () =>
 	{
 		const peer = await stage.peer(clerk);
-		await stage.write("INSERT INTO item VALUES (1, 'a', 'draft', 1, 'o', '{}', 'hush')");
+		await peer.settle(await stage.write("INSERT INTO item VALUES (1, 'a', 'draft', 1, 'o', '{}', 'hush')"));
 		const view = await peer.subscribe({ ...item, snapshot: true });
 		const wild = await peer.subscribe({ feature: 'shop' });
 		const filtered = await peer.subscribe({ ...item, filter: [['status', 'eq', 'open']] });

@@ -300,3 +300,32 @@ test('a replay of many transactions while others keep coming', async () =>
 		await peer.close();
 	}
 });
+
+test('resumptions from the log and from memory at once, on one view', async () =>
+{
+	const old = await leave(0);
+	const body = 'z'.repeat(20000);
+	const first = id;
+	for (let i = 0; i < 350; i++)		// several turns of a replay from the log, most of it not in memory
+		await insert(body);
+	const recent = await leave(3);
+	const all = (from) => Array.from({ length: id - from }, (_, i) => `created ${from + i + 1}`);
+	const resumed = [];
+	await Promise.all(Array.from({ length: 16 }, async (_, i) =>
+	{
+		const isOld = i % 4 === 0;
+		const peer = await stage.peer({ name: isOld ? 'from the log' : 'from memory' });
+		for (let round = 0; round < (isOld ? 1 : 6); round++)
+		{
+			const view = await peer.subscribe({ ...item, since: isOld ? old.since : recent.since });
+			const expected = isOld ? all(first) : recent.missed;
+			await peer.until('what was missed', () => view.isLive && view.events.length >= expected.length);
+			resumed.push([view.story, expected]);
+			if (!isOld)
+				await peer.ask({ op: 'unsubscribe', view: view.id });
+		}
+		await peer.close();
+	}));
+	for (const [story, expected] of resumed)
+		assert.deepEqual(story, expected);
+});

@@ -16,7 +16,8 @@ import { pause, until } from './lib/wait.js';
 
 const stage = await Stage.open('stopped');
 /** The doorbell's lock tag in pg_locks: the relation that cannot exist. */
-const DOORBELL = 'relation = 9999';
+const DOORBELL = `relation = 9999
+	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
 const item = { feature: 'shop', entity: 'item' };
 let id = 0;
 const insert = () => stage.write(`INSERT INTO item (id) VALUES (${++id})`);
@@ -55,17 +56,30 @@ test('a backend stopped right after its probe', async (t) =>
 			await client.query('INSERT INTO other VALUES ($1)', [n]);
 		await client.end();
 	})();
-	await pause(300);
-	await victim.query('BEGIN');
-	await victim.query(`SET LOCAL late_writer.sql = 'SELECT pg_advisory_xact_lock(${key})'`);
-	const own = ++id;
-	await victim.query(`INSERT INTO item (id) VALUES (${own})`);
-	const commit = victim.query('COMMIT');
-	await until('it waits between probe and commit', async () => await stage.value(
-		`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND NOT granted`) === '1');
-	const holds = await stage.value(`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND ${DOORBELL}
-		AND mode = 'RowExclusiveLock' AND granted`);
-	assert.equal(holds, '1', 'it was told not to ring and says so by its lock');
+	// If the notifier is at rest at that moment, the victim rings instead: then once more.
+	let own;
+	let commit;
+	for (let holds = '0'; holds === '0';)
+	{
+		if (commit)
+		{
+			await holder.query('SELECT pg_advisory_unlock($1)', [key]);
+			await commit;
+			await holder.query('SELECT pg_advisory_lock($1)', [key]);
+		}
+		await until('the notifier is busy', async () => await stage.database.armed() === 0);
+		await victim.query('BEGIN');
+		await victim.query(`SET LOCAL late_writer.sql = 'SELECT pg_advisory_xact_lock(${key})'`);
+		own = ++id;
+		await victim.query(`INSERT INTO item (id) VALUES (${own})`);
+		commit = victim.query('COMMIT');
+		commit.catch(() => {});			// awaited below
+		await until('it waits between probe and commit', async () => await stage.value(
+			`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND NOT granted`) === '1');
+		// It was told not to ring and says so by its lock.
+		holds = await stage.value(`SELECT count(*) FROM pg_locks WHERE pid = ${pid} AND ${DOORBELL}
+			AND mode = 'RowExclusiveLock' AND granted`);
+	}
 	process.kill(pid, 'SIGSTOP');
 	await holder.query('SELECT pg_advisory_unlock($1)', [key]);
 	isBusy = false;
@@ -102,11 +116,13 @@ test('a backend stopped right after its probe', async (t) =>
 test('an armed notifier stopped: others\' events arrive, writers recover within 15 s', { timeout: 120000 },
 	async (t) =>
 {
-	const armed = () => stage.sql(`SELECT pid FROM pg_locks WHERE ${DOORBELL} AND mode = 'ShareLock' AND granted`)
-		.then((rows) => rows.map((r) => r.pid));
-	await stage.database.untilArmed(1);
-	const [own] = await armed();				// the session that stays armed when its process is stopped
-	const other = await stage.start();
+	// The other one has a role of its own, to tell their sessions apart.
+	await stage.sql(`DO $$ BEGIN IF to_regrole('live_too') IS NULL THEN CREATE ROLE live_too LOGIN; END IF; END $$;
+		GRANT realtime_notifier, web_anon TO live_too`);
+	const other = await stage.start({ database: stage.conninfo.replace('user=live ', 'user=live_too ') });
+	const armed = async (role) => await stage.value(`SELECT count(*) FROM pg_locks l
+		JOIN pg_stat_activity a USING (pid) WHERE ${DOORBELL} AND l.mode = 'ShareLock' AND l.granted
+			AND a.usename = $1`, [role]) === '1';
 	const peer = await stage.peer({ notifier: other });
 	const view = await peer.subscribe({ ...item, keep: true });
 	const stuck = await stage.peer();			// of the notifier that is stopped
@@ -129,7 +145,7 @@ test('an armed notifier stopped: others\' events arrive, writers recover within 
 	writeFileSync(script, '\\set id random(1, 1000)\nUPDATE counter SET n = n + 1 WHERE id = :id;\n');
 	await tps(1);
 	const base = await tps(3);
-	await until('both rest', async () => (await armed()).length === 2 && (await armed()).includes(own));
+	await until('both rest', async () => await armed('live') && await armed('live_too'));
 	stage.notifier.kill('SIGSTOP');
 	const start = performance.now();
 	let recovered;
@@ -139,9 +155,9 @@ test('an armed notifier stopped: others\' events arrive, writers recover within 
 		const times = await latencies(peer, view, 10);
 		t.diagnostic(`beside a stopped notifier: median ${times[5].toFixed(1)} ms, longest ${times[9].toFixed(1)} ms`);
 		assert.ok(times[9] < 1500);
-		assert.ok((await armed()).includes(own), 'it was stopped while it was armed');
+		assert.ok(await armed('live'), 'it was stopped while it was armed');
 		const watching = until('its lock is gone',
-			async () => !(await armed()).includes(own) && performance.now() - start, 40, 100)
+			async () => !await armed('live') && performance.now() - start, 40, 100)
 			.then((ms) => { recovered = ms; }, (error) => { recovered = error; });
 		stopped = await tps(3);
 		await watching;
