@@ -20,3 +20,17 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(OBJS): $(LOCAL_INCLUDES)
+
+# make lint: cppcheck of the extension, with the server's headers, then notifier/'s. make -k lint: all to the end.
+LINT_JOBS ?= 2
+.PHONY: lint lint-extension lint-notifier
+lint: lint-extension lint-notifier
+
+lint-extension:
+	cppcheck -j $(LINT_JOBS) --quiet --std=c11 --enable=warning,style,performance,portability --inline-suppr \
+		--error-exitcode=1 --suppressions-list=extension/cppcheck.suppress \
+		-I$(shell $(PG_CONFIG) --includedir-server) -Iextension -D__linux__ -D__x86_64__ -D__GNUC__=12 \
+		$(PG_CPPFLAGS) $(wildcard extension/*.c)
+
+lint-notifier:
+	$(MAKE) -C notifier --no-print-directory PG_CONFIG=$(PG_CONFIG) LINT_JOBS=$(LINT_JOBS) lint

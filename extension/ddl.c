@@ -261,10 +261,11 @@ rename_in_settings(Jsonb *settings, const char *from, const char *to, bool *is_c
 			char	   *key = pnstrdup(value.val.string.val, value.val.string.len);
 
 			if (depth == 1)
+			{
 				is_in_events = strcmp(key, "events") == 0;
-			if (depth == 1)
 				is_column = strcmp(key, "key") == 0 || strcmp(key, "columns") == 0
 					|| strcmp(key, "exclude") == 0 || strcmp(key, "status_column") == 0;
+			}
 			else
 				is_column = depth == 2 && is_in_events && strcmp(key, "columns") == 0;
 			pfree(key);

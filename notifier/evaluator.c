@@ -707,26 +707,22 @@ enqueue(struct evaluator *evaluator, struct item *item)
 static struct batch *
 drop_waiting(struct evaluator *evaluator, struct batch *batch)
 {
-	struct item *replays = NULL;
-	struct item **end = &replays;
+	struct item **end = &evaluator->first;
 
 	log_write(LOG_LEVEL_WARNING, "evaluator_behind", "bytes=%zu", evaluator->bytes);
-	while (evaluator->first != NULL)
+	while (*end != NULL)
 	{
-		struct item *item = evaluator->first;
+		struct item *item = *end;
 
-		evaluator->first = item->next;
-		item->next = NULL;
-		if (item->batch != NULL)
+		if (item->batch == NULL)
 		{
-			item_free(item);
+			end = &item->next;
 			continue;
 		}
-		*end = item;
-		end = &item->next;
+		*end = item->next;
+		item_free(item);
 	}
-	evaluator->first = replays;
-	evaluator->last = replays ? end : &evaluator->first;
+	evaluator->last = end;
 	evaluator->bytes = 0;
 	return batch_new(NULL, 0, batch->position_text, "slow");
 }

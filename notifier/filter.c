@@ -568,7 +568,7 @@ filter_release(struct filter *filter)
 static void
 row_add(struct row *row, struct slice name, struct slice value)
 {
-	if (row->n == row->room)
+	if (row->values == NULL || row->n == row->room)
 	{
 		row->room = row->room ? row->room * 2 : 16;
 		row->names = memory_resize(row->names, sizeof(struct slice) * row->room);

@@ -315,9 +315,8 @@ feed_send_some(struct peer *peer, struct frame **frames, unsigned n)
 		{
 			memcpy(scratch + len, "\n\n", 2);
 			len += 2;
-		}
-		if (peer->state == PEER_EVENTS)
 			(void) feed_is_end(peer->feed, frames[packed]);
+		}
 		peer->feed->is_first = false;
 	}
 	if (len > 0)

@@ -166,7 +166,7 @@ poll_flush(struct peer *peer)
 			begin_poll_stream(peer);
 		if (!state->is_streaming)
 		{
-			state->frames = memory_resize(state->frames, sizeof(frame) * (state->count + 1));
+			state->frames = memory_resize(state->frames, sizeof(struct frame *) * (state->count + 1));
 			state->frames[state->count++] = frame_ref(frame);
 			state->bytes += frame_payload(frame).len;
 			peer_count_frames(1);

@@ -332,7 +332,6 @@ static void access_changed(void *arg, struct role_access *old, struct role_acces
 /* A role's access has changed. */
 struct change
 {
-	struct worker *worker;
 	struct role_access *now;
 	struct view **lost;			/* may not be read any more */
 	unsigned	nlost;
@@ -426,7 +425,7 @@ worker_role_changed(struct worker *worker, struct role_access *now)
 static void
 access_changed(void *arg, struct role_access *old, struct role_access *now)
 {
-	struct change change = {.worker = arg, .now = now};
+	struct change change = {.now = now};
 	struct worker *worker = arg;
 
 	(void) old;
