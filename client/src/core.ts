@@ -650,8 +650,13 @@ export class RealtimeCore
 				}
 				for (const one of [...view.listeners])
 				{
-					if (one.state !== 'live' || (one.floor && !includes(parsed, one.floor)))
+					if (one.state !== 'live')
 						continue;
+					if (!includes(parsed, one.floor))
+					{
+						this.#catchUp(one, parsed);
+						continue;
+					}
 					one.floor = one.since = undefined;
 					one.sink.position?.(position);
 				}
@@ -816,7 +821,27 @@ export class RealtimeCore
 				one.floor = undefined;
 				one.sink.position?.(view.since);
 			}
+			else
+				this.#catchUp(one, parsePosition(view.since ?? ''));
 		});
+	}
+
+	/**
+	 * A listener is loaded further than the stream has come, which is at rest perhaps: asks for the position of a
+	 * transaction that makes the difference.
+	 */
+	#catchUp(one: Listener, at: Position | undefined): void
+	{
+		const { floor } = one;
+
+		if (one.isCatchingUp || !floor || at?.epoch !== floor.epoch)
+			return;
+		let tx = [...at.xip].find((xid) => covers(floor, xid)) ?? floor.xmax - 1n;
+
+		while (floor.xip.has(tx))
+			tx--;
+		one.isCatchingUp = true;
+		void this.sync(tx).then(() => { one.isCatchingUp = false; });
 	}
 
 	/** The server refuses a message. */

@@ -54,6 +54,9 @@ export interface Listener
 
 	/** Loaded up to here: older transactions of the stream are skipped. */
 	floor: Position | undefined;
+
+	/** A position that covers `floor` has been asked for. */
+	isCatchingUp: boolean;
 	abort: AbortController | undefined;
 
 	isStarted: boolean;
@@ -123,7 +126,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 	const { snapshot, limit, order, since } = subscription;
 
 	return {
-		sink, subscription, since, kept: [], floor: undefined, abort: undefined, refusal: undefined, isStarted: false,
+		sink, subscription, since, kept: [], floor: undefined, isCatchingUp: false, abort: undefined, refusal: undefined, isStarted: false,
 		need: snapshot ? JSON.stringify([limit, order]) : '',
 		state: snapshot ? 'wait' : 'live'
 	};

@@ -155,6 +155,22 @@ test('identical subscriptions are one view; a snapshot on a live view is loaded 
 	assert.equal(other.rows.has('5'), false);
 });
 
+test('a load beside the stream that is further than the stream at rest: a position is asked for', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const positions: string[] = [];
+
+	client.open({ feature: 'orders', entity: 'order' }, recorder());
+	await until(() => client.position.value !== undefined);
+	await turn(5);
+	server.database.isSilent = true;
+	server.database.begin().rollback();
+	server.database.begin();		// and one that stays open
+	client.open({ feature: 'orders', entity: 'order', snapshot: true }, { position: (position) => positions.push(position) });
+	await until(() => positions.length === 1);
+	assert.deepEqual(positions, [server.database.position()]);
+});
+
 test('a listener that resumes an older position joins a live view without loss or double', async (t) =>
 {
 	const { server, client } = setUp(t);
