@@ -9,7 +9,7 @@ import net from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const TICKS = 100;			// of /proc/*/stat per second: USER_HZ of every Linux port
+const TICKS = 100;			// of /proc/*/stat per second: USER_HZ
 const running = new Set();
 process.on('exit', () =>
 {
@@ -122,15 +122,7 @@ export class Child
 	/** Microseconds of CPU so far, user and system. */
 	cpu()
 	{
-		let ticks = 0;
-
-		for (const pid of this.pids)
-		{
-			const stat = fields(pid);
-
-			ticks += stat ? Number(stat[11]) + Number(stat[12]) : 0;
-		}
-		return ticks * 1e6 / TICKS;
+		return cpuOf(this.pids);
 	}
 
 	/** Bytes of resident memory. */
@@ -150,6 +142,34 @@ export class Child
 		const timer = setTimeout(() => this.process.kill('SIGKILL'), 10000);
 		await this.exited;
 		clearTimeout(timer);
+	}
+}
+
+/** Microseconds of CPU of processes so far, user and system; those that have ended count as nothing. */
+export function cpuOf(pids)
+{
+	let us = 0;
+
+	for (const pid of pids)
+	{
+		const stat = fields(pid);
+
+		us += (threadsCpu(pid) ?? (stat ? (Number(stat[11]) + Number(stat[12])) * 1e6 / TICKS : 0));
+	}
+	return us;
+}
+
+/** The same of one process by its threads' nanoseconds; undefined where the kernel does not count them. */
+function threadsCpu(pid)
+{
+	try
+	{
+		return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) =>
+			sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000;
+	}
+	catch
+	{
+		return undefined;
 	}
 }
 

@@ -38,7 +38,7 @@ export function readOptions(defaults, smoke = {})
 
 export function log(text)
 {
-	console.error(`# ${text}`);
+	console.error(`# ${new Date().toISOString().slice(11, 19)} ${text}`);
 }
 
 export function median(values)

@@ -13,7 +13,7 @@ import { Child, freePort, untilListening } from './child.js';
 export const WORK = process.env.RT_WORK;
 export const SECRET = 'a secret of 32 bytes or more, for benchmarks only';
 export const DATABASE = 'bench';
-export const READY = '"op":"position"';
+export const READY = '"op":"subscribed"';
 
 /** A connection as superuser. */
 export async function connect(database = DATABASE)

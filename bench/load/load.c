@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * load.c
- *	  Thousands of subscribers in one process: WebSocket or streamed HTTP, spread over loopback source
- *	  addresses. Each sends what it is told to, then counts what arrives (tally.h). Knows no server.
+ *	  Thousands of subscribers in one process: WebSocket, streamed HTTP, or sockets that say nothing, spread over
+ *	  loopback source addresses. Each sends what it is told to, then counts what arrives (tally.h). Knows no server.
  *
  * Prints {"ready":n,…} once every connection has seen what it waits for, then obeys lines on stdin:
  *	  expect N SECONDS	waits for N events, then reports; reports what there is when time is over
@@ -77,6 +77,7 @@ static struct
 	unsigned	each;			/* the last of them is said so often */
 	unsigned	burst;			/* of those, so many at a time */
 	bool		is_http;
+	bool		is_silent;		/* connects only */
 	bool		is_binary;		/* what is said is hex */
 	char	   *ready;			/* hex, too; without zero bytes */
 	unsigned	ready_count;
@@ -456,9 +457,12 @@ on_event(struct peer *peer, unsigned events)
 
 	if (peer->state == PEER_CONNECTING && (events & (EPOLLERR | EPOLLHUP)) == 0)
 	{
-		peer->state = PEER_HEAD;
 		epoll_ctl(epoll_fd, EPOLL_CTL_MOD, peer->fd, &event);
-		request(peer);
+		peer->state = options.is_silent ? PEER_OPEN : PEER_HEAD;
+		if (options.is_silent)
+			is_ready(peer);
+		else
+			request(peer);
 		return;
 	}
 	do
@@ -565,7 +569,7 @@ usage(void)
 {
 	fputs("usage: load --target HOST:PORT [OPTION VALUE]...\n"
 		  "  --connections N      (1)    --first N          number of the first one (0)\n"
-		  "  --transport ws|http  (ws)   --path TEMPLATE    (/)\n"
+		  "  --transport ws|http|silent  (ws)   --path TEMPLATE  (/)\n"
 		  "  --subprotocol NAME          --header TEMPLATE  more lines of the request's head\n"
 		  "  --body TEMPLATE      POST   --say TEMPLATE     a message once open; up to 16 of them,\n"
 		  "  --each N             the last of them so often (1)\n"
@@ -623,7 +627,10 @@ set_option(const char *name, const char *value)
 	if (strcmp(name, "--target") == 0)
 		set_target(value);
 	else if (strcmp(name, "--transport") == 0)
+	{
 		options.is_http = strcmp(value, "http") == 0;
+		options.is_silent = strcmp(value, "silent") == 0;
+	}
 	else if (strcmp(name, "--encoding") == 0)
 		options.is_binary = strcmp(value, "hex") == 0;
 	else if (strcmp(name, "--ready") == 0)

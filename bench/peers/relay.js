@@ -8,6 +8,9 @@ import { WebSocketServer } from 'ws';
 
 const [port, database, channel] = process.argv.slice(2);
 const client = new pg.Client({ database, application_name: 'relay' });
+
+await client.connect();
+await client.query(`LISTEN ${channel}`);
 const server = new WebSocketServer({ port: Number(port), host: '127.0.0.1' });
 
 client.on('notification', ({ payload }) =>
@@ -15,5 +18,3 @@ client.on('notification', ({ payload }) =>
 	for (const peer of server.clients)
 		peer.send(payload);
 });
-await client.connect();
-await client.query(`LISTEN ${channel}`);

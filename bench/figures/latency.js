@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// latency.js
+//	From COMMIT's return to a hundred subscribers, beside a plpgsql trigger with pg_notify and a Node relay.
+
+import path from 'node:path';
+import { Child, freePort, untilListening } from '../lib/child.js';
+import { Bars, finish, group, log, median, medianOf, readOptions, table } from '../lib/report.js';
+import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, startPublisher, subscribe }
+	from '../lib/stage.js';
+
+const options = readOptions({ runs: 3, rates: [10, 1000], seconds: 10, subscribers: 100, connections: 4 },
+	{ runs: 1, rates: [10, 200], seconds: 1, subscribers: 10 });
+const runs = [];
+const times = path.join(WORK, 'times');
+
+const SYSTEMS = {
+	async notifier()
+	{
+		const child = await startNotifier();
+
+		return { child, subscribe: () => subscribe(child, options.subscribers,
+			{ feature: 'bench', entity: 'orders' }, { times }), table: 'orders' };
+	},
+	async relay()
+	{
+		const port = await freePort();
+		const child = new Child('relay', process.execPath,
+			[path.join(path.dirname(new URL(import.meta.url).pathname), '..', 'peers', 'relay.js'), port, DATABASE, 'peer']);
+
+		await untilListening(port, child);
+		return { child, subscribe: () => startLoad(port, { connections: options.subscribers, times }),
+			table: 'peer' };
+	}
+};
+
+async function measure(system, rate)
+{
+	const running = await SYSTEMS[system]();
+	const writer = await startPublisher(`INSERT INTO ${running.table} (note) VALUES ($1)`,
+		{ connections: options.connections, times });
+	const load = await running.subscribe();
+	const warm = await writer.ask(`rate ${rate} ${Math.min(1, options.seconds)}`);
+
+	await load.ask(`expect ${warm.commits * options.subscribers} 30`);
+	const before = running.child.cpu();
+	load.say(`expect ${Math.floor(rate * options.seconds) * options.subscribers} ${options.seconds + 30}`);
+	const written = await writer.ask(`rate ${rate} ${options.seconds}`);
+	const report = JSON.parse(await load.line());
+
+	checkReport(system, report, written.commits * options.subscribers, options.subscribers);
+	runs.push({ system, rate, commits_per_s: written.commits / written.seconds, late: written.late,
+		cpu_us: (running.child.cpu() - before) / written.commits, ...report.latency_us,
+		early: report.early / report.events });
+	await load.stop();
+	await writer.stop();
+	await running.child.stop();
+}
+
+await createDatabase(`CREATE TABLE orders (id bigserial PRIMARY KEY, note text);
+	SELECT realtime.enable('orders', 'bench', 'orders'); GRANT SELECT ON orders TO reader;
+	CREATE TABLE peer (id bigserial PRIMARY KEY, note text);
+	CREATE FUNCTION peer() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM pg_notify('peer', json_build_object('event', TG_TABLE_NAME || '.' || lower(TG_OP),
+			'data', row_to_json(NEW), 'old', row_to_json(OLD))::text);
+		RETURN NULL;
+	END
+	$$;
+	CREATE TRIGGER peer AFTER INSERT OR UPDATE OR DELETE ON peer FOR EACH ROW EXECUTE FUNCTION peer()`);
+for (let i = 0; i < options.runs; i++)
+	for (const rate of options.rates)
+		for (const system of Object.keys(SYSTEMS))
+		{
+			log(`${rate} commits/s: repetition ${i + 1} of ${options.runs}, ${system}`);
+			await measure(system, rate);
+		}
+
+const bars = new Bars();
+for (const rate of options.rates)
+{
+	const at = (system, member) => medianOf(runs, { system, rate }, member);
+
+	if (rate <= 10)
+		bars.most(`p50 us at ${rate} commits/s`, at('notifier', 'p50'), 1000);
+	else
+		for (const member of ['p50', 'p99'])
+			bars.most(`${member} to the relay's at ${rate} commits/s`, at('notifier', member) / at('relay', member), 1);
+}
+table(['system', 'asked/s', 'commits/s', 'p50 us', 'p90', 'p99', 'p99.9', 'max', 'before COMMIT returned', 'CPU us/commit'],
+	group(runs, ['system', 'rate']).map((some) => [some[0].system, some[0].rate,
+		...['commits_per_s', 'p50', 'p90', 'p99', 'p99_9', 'max', 'early', 'cpu_us'].map((member) =>
+			median(some.map((run) => run[member])))]));
+finish('latency', options, bars, runs);
