@@ -14,6 +14,7 @@ e2e_build()
 	local build=$RT_ROOT/notifier
 
 	if [ -z "${RT_NOTIFIER:-}" ]; then
+		rt_need_notifier
 		mkdir -p "$build"
 		rt_give "$build"
 		rt_log "building the notifier ($target)"
