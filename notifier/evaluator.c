@@ -64,6 +64,8 @@ struct job
 	struct loop_timer *retry;
 	unsigned	ngroups;
 	char	  **keys;
+	char	   *feature;
+	char	   *entity;
 	char	   *relation;
 	char	   *role;
 	char	   *claims;			/* array literal */
@@ -298,6 +300,8 @@ job_free(struct job *job)
 	for (unsigned i = 0; i < job->ngroups; i++)
 		memory_free(job->keys[i]);
 	memory_free(job->keys);
+	memory_free(job->feature);
+	memory_free(job->entity);
 	memory_free(job->relation);
 	memory_free(job->role);
 	memory_free(job->claims);
@@ -462,6 +466,8 @@ split_job(const struct job *from, unsigned g)
 	job->ngroups = 1;
 	job->keys = memory_alloc(sizeof(char *));
 	job->keys[0] = memory_copy_string(from->keys[g], strlen(from->keys[g]));
+	job->feature = memory_copy_string(from->feature, strlen(from->feature));
+	job->entity = memory_copy_string(from->entity, strlen(from->entity));
 	job->relation = memory_copy_string(from->relation, strlen(from->relation));
 	job->role = memory_copy_string(from->role, strlen(from->role));
 	job->claims = buffer_take(&claims);
@@ -527,6 +533,7 @@ job_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 		job->verdicts = memory_copy_string(fields[0].at, fields[0].len);
 }
 
+/* PostgreSQL's message may quote the row: the server's log has it, ours says which policy. */
 static void
 job_done(void *arg, const struct db_error *error)
 {
@@ -534,8 +541,8 @@ job_done(void *arg, const struct db_error *error)
 
 	job->outcome = error->outcome;
 	if (error->outcome == DB_FAILED && job->ngroups == 1)
-		log_write(LOG_LEVEL_ERROR, "policy_failed", "relation=%s role=%s sqlstate=%s message=%s",
-				  job->relation, job->role, error->sqlstate, error->message);
+		log_write(LOG_LEVEL_ERROR, "policy_failed", "feature=%s entity=%s role=%s sqlstate=%s",
+				  job->feature, job->entity, job->role, error->sqlstate);
 	loop_post(job->evaluator->worker->loop, job_arrived, job);
 }
 
@@ -620,6 +627,8 @@ make_jobs(struct evaluator *evaluator, struct eval_entity *entity, struct eval_g
 		job->keys = memory_alloc(sizeof(char *) * n);
 		for (unsigned i = 0; i < n; i++)
 			job->keys[i] = memory_copy_string(keys[i], strlen(keys[i]));
+		job->feature = memory_copy_string(first->policy->feature, strlen(first->policy->feature));
+		job->entity = memory_copy_string(first->policy->entity, strlen(first->policy->entity));
 		job->relation = memory_copy_string(first->relation, strlen(first->relation));
 		job->role = memory_copy_string(first->role, strlen(first->role));
 		job->claims = memory_copy_string(text, strlen(text));

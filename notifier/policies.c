@@ -106,8 +106,9 @@ question_done(void *arg, const struct db_error *error)
 	if (error->outcome == DB_FAILED)
 	{
 		question->outcome = POLICIES_FAILED;
-		log_write(LOG_LEVEL_ERROR, "policy_failed", "role=%s sqlstate=%s message=%s",
-				  question->role->role, error->sqlstate, error->message);
+		/* the message may quote a claim */
+		log_write(LOG_LEVEL_ERROR, "policy_failed", "role=%s sqlstate=%s", question->role->role,
+				  error->sqlstate);
 	}
 	else if (error->outcome != DB_DONE)
 		question->outcome = POLICIES_UNAVAILABLE;

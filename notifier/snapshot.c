@@ -195,8 +195,9 @@ snapshot_done(void *arg, const struct db_error *error)
 	snprintf(snapshot->sqlstate, sizeof(snapshot->sqlstate), "%s",
 			 error->outcome == DB_FAILED ? error->sqlstate : "");
 	if (error->outcome == DB_FAILED)
-		log_write(LOG_LEVEL_WARNING, "snapshot_failed", "sqlstate=%s message=%s", error->sqlstate,
-				  error->message);
+		/* the message may quote a row, when a policy failed */
+		log_write(LOG_LEVEL_WARNING, "snapshot_failed", "role=%s sqlstate=%s", snapshot->role->role,
+				  error->sqlstate);
 	if (error->outcome == DB_DONE)
 		end_part(snapshot, true);
 	loop_post(snapshot->worker->loop, snapshot_arrived, snapshot);
