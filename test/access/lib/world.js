@@ -385,7 +385,8 @@ export class Writer
 			VALUES (${table.order.map((c) => (c === 'id' ? id : this.value(table, c))).join(', ')})`;
 
 		return random.pick([
-			() => insert(this.id(), table.shape === 'inherited' && random.percent(30) ? 'public.item_1' : target),
+			// ids are unique in each of the tables only: the child has its own
+			() => (table.shape === 'inherited' ? insert(1000 + this.id(), 'public.item_1') : insert(this.id())),
 			() => insert(this.id()),
 			() => `${insert(this.id())} ON CONFLICT (id) DO UPDATE SET ${set()}`,
 			() => `UPDATE ${target} SET ${set()} WHERE id = ${this.id()}`,
@@ -393,8 +394,9 @@ export class Writer
 			() => `UPDATE ${target} SET ${set()} WHERE id BETWEEN ${this.id()} AND ${this.id()}`,
 			() => `UPDATE ${target} SET ${set()} WHERE id % ${random.between(2, 6)} = 0`,
 			() => { const c = quote(table.names[column()]); return `UPDATE ${target} SET ${c} = ${c} WHERE id < 5`; },
+			() => `UPDATE ${target} SET ${set()} WHERE id % 1000 = ${this.id()}`,
 			() => `UPDATE ${target} SET id = id + ${random.pick([100, 200, 25])} WHERE id = ${this.id()}`,
-			() => `UPDATE ${target} SET id = id % 25, ${set()} WHERE id > 24 AND id % 25 = ${this.id()}`,
+			() => `UPDATE ${target} SET id = id % 25, ${set()} WHERE id BETWEEN 25 AND 999 AND id % 25 = ${this.id()}`,
 			() => `DELETE FROM ${target} WHERE id = ${this.id()}`,
 			() => `DELETE FROM ${target} WHERE id % 7 = ${random.between(0, 6)}`
 		])();
