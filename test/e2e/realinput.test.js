@@ -6,7 +6,7 @@
 //	what the same SELECT finds. So, too, while notifiers are killed and taken over from, and while
 //	PostgreSQL is restarted. At every position of the ledgers, the sums of all four tables are equal.
 //
-// REALINPUT_SECONDS (8) is how long pgbench runs in each test, REALINPUT_SUBSCRIBERS (200) how many there
+// REALINPUT_SECONDS (5) is how long pgbench runs in each test, REALINPUT_SUBSCRIBERS (200) how many there
 // are, REALINPUT_SEED what chance decides (printed); REALINPUT_PGBENCH are more arguments of pgbench.
 // Needs RT_PGDATA, a cluster of this process's user that may be restarted.
 
@@ -19,7 +19,7 @@ import { Part, Subscriber } from './lib/subscriber.js';
 import { covers } from './lib/position.js';
 import { Chance, pause, until } from './lib/wait.js';
 
-const seconds = Number(process.env.REALINPUT_SECONDS ?? 8);
+const seconds = Number(process.env.REALINPUT_SECONDS ?? 5);
 const count = Number(process.env.REALINPUT_SUBSCRIBERS ?? 200);
 const seed = Number(process.env.REALINPUT_SEED ?? Date.now() % 1e9);
 const more = (process.env.REALINPUT_PGBENCH ?? '').split(' ').filter(Boolean);
