@@ -4,6 +4,7 @@
 //	Editing an order: what is typed is a draft in the state manager, so what others change meanwhile shows in the other
 //	fields, and in the same field as a conflict.
 
+import { batch } from 'realtime-client';
 import { button, h, icon, setText } from './dom.js';
 import { resolveConflict } from './conflict.js';
 import { openDialog } from './dialog.js';
@@ -94,7 +95,7 @@ export function editOrder(model: Model, id: string): void
 		input.addEventListener('input', () =>
 		{
 			if (input.checkValidity())
-				orders.edit(id, { [field]: valueOf(field, input.value) });
+				batch(() => orders.edit(id, { [field]: valueOf(field, input.value) }));
 		});
 	}
 	show();

@@ -144,15 +144,17 @@ export class Model
 		const valid = new Map(this.locks.items.filter(({ data }) => Date.parse(data.expires_at) > now)
 			.map(({ data }) => [String(data.order_id), data as OrderLock]));
 
-		for (const id of new Set([...valid.keys(), ...this.shownLocks.keys()]))
+		const before = this.shownLocks;
+
+		this.shownLocks = valid;
+		for (const id of new Set([...valid.keys(), ...before.keys()]))
 		{
-			if (valid.get(id) === this.shownLocks.get(id))
+			if (valid.get(id) === before.get(id))
 				continue;
 			if (valid.get(id)?.locked_by !== this.session.user.sub)
 				this.held.delete(id);
 			this.orders.setLocal(id, { lock: valid.get(id) });
 		}
-		this.shownLocks = valid;
 	}
 
 	/** Prolongs the locks of this page before they expire. */
