@@ -32,7 +32,7 @@ const expected = /Failed to load resource|WebSocket connection to|net::ERR_|real
 
 export class Stage
 {
-	static async open({ flags = {}, tokenSeconds = 300 } = {})
+	static async open({ flags = {}, tokenSeconds = 300, hasBrowser = true } = {})
 	{
 		const stage = new Stage();
 
@@ -59,6 +59,8 @@ export class Stage
 			flags: { 'jwt-secret-file': secretFile, 'anon-role': 'web', static: www, drain: 1, ...flags }
 		});
 		await stage.startApi();
+		if (!hasBrowser)
+			return stage;
 		stage.browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? programOf('chromium'), args: FLAGS });
 		if (shots)
 			await mkdir(shots, { recursive: true });
@@ -127,11 +129,11 @@ export class Stage
 	}
 
 	/** A request to the API: { status, body }. */
-	async ask(method, where, { token, body } = {})
+	async ask(method, where, { token, body, headers } = {})
 	{
 		const response = await fetch(`http://127.0.0.1:${this.apiPort}/api/${where}`, {
 			method,
-			headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
+			headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }), ...headers },
 			...(body && { body: JSON.stringify(body) })
 		});
 

@@ -42,7 +42,7 @@ export class OrderCard implements View<OrderItem>
 	private readonly lock = button('Lock', 'lock', () => this.toggleLock());
 	private readonly remove = button('', 'bin', () => this.delete(), { 'class': 'bad alone', 'aria-label': 'Delete', 'title': 'Delete' });
 	private readonly overlayText = h('span');
-	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', { class: 'spinner' }), this.overlayText);
+	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', {}, h('i', { class: 'spinner' }), this.overlayText));
 	readonly element = h('li', { class: 'card', tabindex: -1 },
 		h('div', { class: 'top' }, this.number, this.customer, this.total),
 		h('div', { class: 'badges' }, this.status, this.lockBadge, this.draft, this.desk),

@@ -45,7 +45,7 @@ const shapes: Record<string, string> = {
 	live: 'M8 6a2 2 0 1 1 0 4 2 2 0 0 1 0-4zM4.5 4.5a5 5 0 0 0 0 7l1-1a3.6 3.6 0 0 1 0-5zm7 0l-1 1a3.6 3.6 0 0 1 0 5l1 1a5 5 0 0 0 0-7z',
 	wait: 'M8 1a7 7 0 1 0 7 7h-2a5 5 0 1 1-5-5z',
 	warning: 'M8 1l7.5 14H.5zM7.2 6v5h1.6V6zm0 6v1.5h1.6V12z',
-	off: 'M3 3l10 10 1-1L4 2zM8 2a6 6 0 0 0-4 1.5l9.5 9.5A6 6 0 0 0 8 2zM2 8a6 6 0 0 0 9 5.2L2.8 5A6 6 0 0 0 2 8z'
+	off: 'M8 1a7 7 0 1 0 0 14A7 7 0 0 0 8 1zm0 2a5 5 0 0 1 2.9.9L3.9 10.9A5 5 0 0 1 8 3zm0 10a5 5 0 0 1-2.7-.8l7-7A5 5 0 0 1 8 13z'
 };
 
 /** A small picture that says nothing to a screen reader: text stands beside it. */

@@ -22,14 +22,15 @@ function details({ action, data, old }: RealtimeEvent): string
 		return values?.completed === undefined ? `${text(values?.operation)}: ${text(values?.total ?? values?.count)}` :
 			`${text(values?.operation)}: ${text(values.completed)} of ${text(values.total)}, ${text(values.failed)} failed`;
 	}
-	return Object.entries(old ?? {}).filter(([name]) => !quiet.includes(name))
+	// Defined actions come with an update, which says it.
+	return Object.entries(action === 'updated' && old || {}).filter(([name]) => !quiet.includes(name))
 		.map(([name, value]) => `${label(name)}: ${text(value)} → ${text(values?.[name])}`).join(', ');
 }
 
 function entry(event: RealtimeEvent): HTMLElement
 {
 	const { entity, action, id, meta } = event;
-	const key = id === null ? '' : typeof id === 'string' ? ` #${id}` : ` ${Object.values(id).join('/')}`;
+	const key = id === null || action.startsWith('bulk_') ? '' : typeof id === 'string' ? ` #${id}` : ` ${Object.values(id).join('/')}`;
 	const what = details(event);
 
 	return h('li', { 'data-priority': meta.priority, 'data-action': action },

@@ -60,6 +60,6 @@ export function ordersTab(model: Model): HTMLElement
 	orders.subscribe(show);
 	return h('div', {},
 		h('div', { class: 'toolbar' },
-			button('New order', 'plus', () => newOrder(model), { class: 'main' }), ship, chips, search),
+			button('New order', 'plus', () => newOrder(model), { class: 'main' }), ship, search, chips),
 		list, state, more);
 }

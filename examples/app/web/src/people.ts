@@ -19,7 +19,7 @@ class PersonCard implements View<Item<Person>>
 	private readonly activate = button('Activate', 'check', () => this.change('activate', { status: 'active', suspended_because: null }), { class: 'good' });
 	private readonly deactivate = button('Deactivate', 'pause', () => this.change('deactivate', { status: 'inactive', suspended_because: null }));
 	private readonly suspend = button('Suspend', 'cross', () => void this.askWhy(), { class: 'bad' });
-	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', { class: 'spinner' }), 'Saving …');
+	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', {}, h('i', { class: 'spinner' }), 'Saving …'));
 	private readonly actions = h('div', { class: 'actions' }, this.activate, this.deactivate, this.suspend);
 	readonly element = h('li', { class: 'card', tabindex: -1 }, h('div', { class: 'top' }, this.name, this.role),
 		h('div', { class: 'badges' }, this.status), this.note,

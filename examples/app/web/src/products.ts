@@ -20,7 +20,7 @@ class ProductCard implements View<Item<Product>>
 	private readonly publish = button('Publish', 'check', () => this.change('publish', { status: 'published' }), { class: 'good' });
 	private readonly end = button('Discontinue', 'cross', () => this.change('discontinue', { status: 'discontinued' }), { class: 'bad' });
 	private readonly setPrice = button('Price', 'pencil', () => void this.askPrice());
-	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', { class: 'spinner' }), 'Saving …');
+	private readonly overlay = h('div', { class: 'overlay', role: 'status' }, h('span', {}, h('i', { class: 'spinner' }), 'Saving …'));
 	private readonly actions = h('div', { class: 'actions' }, this.publish, this.setPrice, this.end);
 	readonly element = h('li', { class: 'card', tabindex: -1 }, h('div', { class: 'top' }, this.name, this.price),
 		h('div', { class: 'badges' }, this.status), this.stock,
