@@ -9,7 +9,7 @@ import assert from 'node:assert/strict';
 import { until } from '../e2e/lib/wait.js';
 import { CLAIMS, Desk, Watcher } from './lib/desk.js';
 
-const desk = await Desk.open('changes', { flags: { 'policy-timeout': '500ms' }, schema: `
+const desk = await Desk.open('changes', { flags: { 'policy-timeout': '2s' }, schema: `
 	CREATE FUNCTION open_table(name text, extra text DEFAULT '') RETURNS void LANGUAGE plpgsql AS $$ BEGIN
 		EXECUTE format('CREATE TABLE %I (id integer PRIMARY KEY, owner text, n integer, secret text, status text %s)', name, extra);
 		PERFORM realtime.enable(name::regclass, 'x', name, status_column => 'status');
@@ -223,8 +223,8 @@ describe('tables that a policy reads', () =>
 {
 	test('a change of one that is registered is a gap, in the same place of the stream', async () =>
 	{
-		await desk.sql("CREATE TABLE team (team text, usr text); SELECT realtime.enable('team', 'x', 'team', key => '{team,usr}')".replace(
-			'(team text, usr text)', '(team text, usr text, PRIMARY KEY (team, usr))') + '; GRANT SELECT ON team TO web_user');
+		await desk.sql(`CREATE TABLE team (team text, usr text, PRIMARY KEY (team, usr));
+			SELECT realtime.enable('team', 'x', 'team'); GRANT SELECT ON team TO web_user`);
 		const { name, request } = await table({ using: `owner IN (SELECT t.team FROM team t WHERE t.usr = ${CLAIMS} ->> 'sub')` });
 		const ada = await desk.watch({ sub: 'ada' }, { ...request, snapshot: true });
 		const bob = await desk.watch({ sub: 'bob' }, request);
@@ -382,9 +382,9 @@ describe('policies that fail', () =>
 
 		const tx = await desk.write(`INSERT INTO ${name} VALUES (1, 'x'); INSERT INTO ${plain.name} VALUES (1, 'apart')`);
 		await apart.peer.settle(tx);		// who has nothing to do with it does not wait
-		assert.ok(performance.now() - began < 400 || apart.view.story.length === 1);
+		assert.ok(slow.isOpen && apart.view.story.length === 1);
 		assert.equal(await slow.end(), 'internal');
-		assert.ok(performance.now() - began < 10000);
+		assert.ok(performance.now() - began < 15000);
 		await quick.peer.settle(tx);
 		assert.deepEqual([quick.story, slow.story, apart.story], [['created 1'], [], ['created 1']]);
 	});
@@ -392,13 +392,13 @@ describe('policies that fail', () =>
 
 describe('rounds of evaluation', () =>
 {
-	/** Policies wait as long as a test says: for an advisory lock. */
+	/** A policy that takes its time, so that a round lasts. */
 	const GATED = `owner LIKE '%' AND gate() AND ${OWN}`;
 
 	test('who subscribes while a round is under way misses nothing', async () =>
 	{
 		await desk.sql(`CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
-			BEGIN PERFORM pg_sleep(0.15); RETURN true; END $$`);
+			BEGIN PERFORM pg_sleep(0.08); RETURN true; END $$`);
 		const { name, request } = await table({ using: GATED });
 		const ada = await desk.watch({ sub: 'ada' }, request);
 

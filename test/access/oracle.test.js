@@ -31,7 +31,7 @@ const firstSeed = Number(process.env.ACCESS_SEED ?? Math.floor(Math.random() * 2
 const ROUNDS = 3;
 const WRITERS = 3;
 const totals = { worlds: 0, changes: 0, events: 0, subscribers: 0, snapshots: 0, replicas: 0, resumed: 0, gaps: 0, ambiguous: 0,
-	excused: 0, again: 0, forbidden: 0, refused: 0, required: 0, moved: 0 };
+	excused: 0, again: 0, forbidden: 0, refused: 0, required: 0 };
 
 const stage = await Stage.open('access_oracle', { schema: `${SETUP}; ${SCHEMA}`, isAnonymous: false,
 	flags: { 'max-messages-per-minute': 1000000, 'policy-timeout': '20s', ...(process.env.ACCESS_LOG ? { 'log-level': 'debug' } : {}) } });
@@ -272,7 +272,7 @@ class Play
 	/** From a position of before or within the round. */
 	async resume()
 	{
-		for (const since of [this.token, this.middle].filter(Boolean))
+		for (const since of [this.token].filter(Boolean))
 			if (this.random.percent(60))
 			{
 				const subscriber = await this.join('since', since);
