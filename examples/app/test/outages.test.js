@@ -255,6 +255,13 @@ test('WebSockets are blocked: server-sent events take over, and give back', asyn
 	await ann.press(id, 'Approve');
 	await ann.shows(id, 'approved by Ann');
 	await ann.settled();
+	for (const what of ['created', 'approved'])
+	{
+		const entry = ann.page.locator('.feed li').filter({ has: ann.page.locator(`b:text-is("${what}")`) }).filter({ hasText: `order #${id}` });
+
+		await entry.waitFor();
+		assert.equal(await entry.count(), 1);
+	}
 	await ann.shot('events');
 	isBlocked = false;
 	await ann.page.evaluate('model.client.wake()');

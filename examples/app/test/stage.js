@@ -291,7 +291,7 @@ export class Desk
 	async shot(name)
 	{
 		if (shots)
-			await this.page.screenshot({ path: path.join(shots, `${file}-${String(++lastShot).padStart(2, '0')}-${name}.png`) });
+			await this.page.screenshot({ animations: 'disabled', path: path.join(shots, `${file}-${String(++lastShot).padStart(2, '0')}-${name}.png`) });
 	}
 
 	close()

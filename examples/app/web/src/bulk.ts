@@ -4,7 +4,7 @@
 //	Progress bars of the bulk operations of some entities.
 
 import type { BulkOperation, EntityStore } from 'realtime-client';
-import { h, KeyedList, setText, type View } from './dom.js';
+import { h, icon, KeyedList, setText, type View } from './dom.js';
 import { count, text } from './format.js';
 
 const ends: Record<BulkOperation['status'], string> = {
@@ -18,7 +18,12 @@ class Bar implements View<BulkOperation>
 	private readonly progress = h('progress', { max: 100 });
 	private readonly errors = h('ul');
 	private readonly more = h('details', {}, h('summary', {}, 'What failed'), this.errors);
-	readonly element = h('li', { class: 'bulk' }, h('div', {}, this.title, ' ', this.numbers), this.progress, this.more);
+	private readonly close = h('button', { type: 'button', class: 'plain', 'aria-label': 'Close', click: () => this.dismiss() }, icon('cross'));
+	readonly element = h('li', { class: 'bulk' }, h('div', { class: 'top' }, this.title, ' ', this.numbers, this.close), this.progress, this.more);
+
+	constructor(private readonly dismiss: () => void)
+	{
+	}
 
 	update(operation: BulkOperation): void
 	{
@@ -28,6 +33,7 @@ class Bar implements View<BulkOperation>
 		const rest = status === 'running' && typeof left === 'number' ? `, ${count(Math.ceil(left))} s left` : '';
 
 		this.element.dataset.status = status;
+		this.close.hidden = status === 'running';
 		setText(this.title, operation.operation.replaceAll('_', ' '));
 		setText(this.numbers, `${count(completed)} of ${total === null ? '?' : count(total)}` +
 			`${failed > 0 ? `, ${count(failed)} failed` : ''}${rest} – ${ends[status]}`);
@@ -46,9 +52,15 @@ class Bar implements View<BulkOperation>
 export function bulkBars(stores: EntityStore<any>[]): HTMLElement
 {
 	const list = h('ul', { class: 'bulks', 'aria-label': 'Bulk operations' });
-	const keyed = new KeyedList<BulkOperation>(list, ({ id }) => id, () => new Bar());
+	const dismissed = new Set<string>();
+	const show = () => keyed.show(stores.flatMap(({ bulk }) => [...bulk]).filter(({ id }) => !dismissed.has(id)).reverse());
+	const keyed = new KeyedList<BulkOperation>(list, ({ id }) => id, ({ id }) => new Bar(() =>
+	{
+		dismissed.add(id);
+		show();
+	}));
 
 	for (const store of stores)
-		store.subscribe(() => keyed.show(stores.flatMap(({ bulk }) => [...bulk]).reverse()));
+		store.subscribe(show);
 	return list;
 }

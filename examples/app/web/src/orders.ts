@@ -35,7 +35,7 @@ export function ordersTab(model: Model): HTMLElement
 	{
 		const { data } = await session.request<{ total: number }>('POST', 'orders/ship', {});
 
-		toast('good', `Shipping of ${count(data.total)} orders is done`);
+		toast('good', `Shipping of ${count(data.total)} orders has ended`);
 	}));
 	const more = button('Load more', undefined, () => void attempt('Load more', () => orders.loadMore()));
 	const state = h('p', { class: 'empty', role: 'status' });
