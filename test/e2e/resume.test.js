@@ -30,10 +30,20 @@ async function leave(n, request = item)
 	const since = peer.token;
 	await peer.close();
 	const missed = [];
+	let last;
 	for (let i = 0; i < n; i++)
 	{
-		await insert();
+		last = await insert();
 		missed.push(`created ${id}`);
+	}
+	// Whoever comes back comes behind them: every worker has delivered what one has.
+	if (last)
+	{
+		const witness = await stage.peer();
+		await witness.ask({ op: 'sync', tx: last });
+		await witness.close();
+		await until('every worker has it', async () =>
+			(await stage.notifier.metrics()).get('realtime_source_lag_transactions') === 0, 10, 20);
 	}
 	return { since, missed, view };
 }
