@@ -699,7 +699,12 @@ start_round(struct evaluator *evaluator)
 	}
 	evaluator->is_starting = false;
 	if (evaluator->jobs == 0)
+	{
 		finish_round(evaluator);
+		return;
+	}
+	stats_add(STAT_POLICY_ROUNDS, 1);
+	stats_add(STAT_POLICY_IMAGES, evaluator->nimages);
 }
 
 /* Adds to the queue, and starts when nothing is under way. */

@@ -35,6 +35,8 @@
 	STATS(SNAPSHOT_ROWS, "snapshot_rows_total", counter, "Rows in snapshots sent") \
 	STATS(RESUMES_CACHE, "resumes_cache_total", counter, "Resumptions served from memory") \
 	STATS(RESUMES_LOG, "resumes_log_total", counter, "Resumptions served from the commit log") \
+	STATS(POLICY_ROUNDS, "policy_rounds_total", counter, "Times that PostgreSQL was asked to evaluate policies") \
+	STATS(POLICY_IMAGES, "policy_images_total", counter, "Row images that it was asked about") \
 	STATS(POLLS, "polls_total", counter, "Reads of the commit log") \
 	STATS(POLLS_EMPTY, "polls_empty_total", counter, "Reads that found nothing") \
 	STATS(DOORBELLS, "doorbells_total", counter, "Notifications received") \
