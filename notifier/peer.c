@@ -37,6 +37,7 @@ peer_new(struct server *server, const char *address, bool is_local)
 	peer->server = server;
 	peer->address = memory_copy_string(address, strlen(address));
 	peer->is_local = is_local;
+	peer->plain_fd = -1;
 	peer->next = server->peers;
 	peer->link = &server->peers;
 	if (peer->next != NULL)

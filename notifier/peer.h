@@ -68,8 +68,13 @@ struct peer
 	struct peer *todo;			/* next in the server's list of things to do */
 	struct lws *wsi;
 	struct session *session;
-	char	   *address;			/* the socket's */
-	char	   *seen_address;		/* what a trusted proxy says; NULL: the socket's */
+	union
+	{
+		struct ws  *ws;
+		struct feed_state *feed;
+		struct file_state *file;
+	};
+	int			plain_fd;		/* the socket, once it is known to be without TLS; else -1 */
 	unsigned char state;		/* enum peer_state */
 	bool		is_local;
 	bool		is_blocked;		/* the socket did not take all */
@@ -81,18 +86,14 @@ struct peer
 	bool		is_shut;		/* our side of the connection is shut */
 	bool		is_continued;	/* the request was told to send its body */
 	bool		is_kept;		/* another request may follow the current one */
+	char	   *address;			/* the socket's */
+	char	   *seen_address;		/* what a trusted proxy says; NULL: the socket's */
 	struct bucket bucket;
 	struct buffer in;			/* of a request that is not complete */
 	size_t		scanned;		/* bytes of it known not to hold the end of its head */
 	size_t		needed;			/* bytes of head and body together, once the head was read; else 0 */
 	struct frame *large;		/* a frame being sent in pieces, */
 	size_t		large_at;		/* of which so many bytes are gone */
-	union
-	{
-		struct ws  *ws;
-		struct feed_state *feed;
-		struct file_state *file;
-	};
 };
 
 struct server

@@ -67,6 +67,19 @@ peer_write(struct peer *peer, const void *bytes, size_t len)
 	if (peer->is_cut)
 		return false;
 	stats_add(STAT_BYTES_OUT, (int64_t) len);
+	/* A plain socket takes nearly every write whole; libwebsockets keeps what it does not. */
+	if (!peer->is_blocked && peer->plain_fd >= 0)
+	{
+		ssize_t		sent = send(peer->plain_fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent == (ssize_t) len)
+			return true;
+		if (sent > 0)
+		{
+			at += sent;
+			len -= (size_t) sent;
+		}
+	}
 	while (len > 0)
 	{
 		size_t		n = len < PEER_WRITE_MAX ? len : PEER_WRITE_MAX;
@@ -158,6 +171,8 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 			if (peer->wsi == NULL)
 				peer->wsi = wsi;
 			lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);	/* of TLS; deadlines are ours */
+			if (!lws_is_ssl(wsi))
+				peer->plain_fd = lws_get_socket_fd(wsi);
 			peer_received(peer, in, len);
 			break;
 		case LWS_CALLBACK_RAW_WRITEABLE:

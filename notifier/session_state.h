@@ -36,39 +36,41 @@ struct subscribing;				/* subscribe.c: a request that waits for the database */
 
 struct session
 {
-	struct session *previous;	/* of the worker */
-	struct session *next;
+	/* What each delivery looks at comes first: among thousands of sessions nothing is in a cache. */
 	struct worker *worker;
 	struct peer *peer;
-	char	   *address;
-	struct identity *identity;	/* NULL until there is one */
-	struct identity *candidate;	/* whose role is being asked for */
-	char	   *candidate_ref;	/* of the auth message; NULL: from the handshake */
-	struct role_access *role;	/* of identity; NULL until it is known */
-	struct subscription *subscriptions;
+	struct outqueue queue;
 	struct subscribing *subscribing;
 	struct session_message *messages;
 	struct session_sync *syncs;
-	struct session *next_syncing;	/* in the worker's list of those with syncs */
-	struct outqueue queue;
-	uint64_t	number;
-	size_t		messages_bytes;
-	unsigned	nsubscriptions;
-	unsigned	ncatchups;		/* subscriptions that are catching up */
-	unsigned	ngaps;			/* subscriptions whose gap is still to be told */
-	unsigned	nsyncs;
-	unsigned	bad_frames;
 	unsigned	last_group;		/* of the last commit taken in */
+	unsigned	dirty_at;		/* place in worker->dirty, from 1; 0: not there */
+	unsigned	ngaps;			/* subscriptions whose gap is still to be told */
+	unsigned	ncatchups;		/* subscriptions that are catching up */
 	unsigned	progress_tick;	/* when bytes last went out, or the queue was empty */
 	unsigned	told_tick;		/* when a position was last sent */
-	unsigned	dirty_at;		/* place in worker->dirty, from 1; 0: not there */
-	unsigned char transport;	/* enum transport */
 	bool		is_closing;
 	bool		is_going_on;	/* session_go_on() runs */
 	bool		is_busy;		/* a message is being worked on elsewhere */
 	bool		is_syncing;
 	bool		has_news;		/* got something in this batch: a position follows */
 	bool		has_expiry_notice;
+	unsigned char transport;	/* enum transport */
+
+	struct session *previous;	/* of the worker */
+	struct session *next;
+	char	   *address;
+	struct identity *identity;	/* NULL until there is one */
+	struct identity *candidate;	/* whose role is being asked for */
+	char	   *candidate_ref;	/* of the auth message; NULL: from the handshake */
+	struct role_access *role;	/* of identity; NULL until it is known */
+	struct subscription *subscriptions;
+	struct session *next_syncing;	/* in the worker's list of those with syncs */
+	uint64_t	number;
+	size_t		messages_bytes;
+	unsigned	nsubscriptions;
+	unsigned	nsyncs;
+	unsigned	bad_frames;
 };
 
 /* Queues an answer. Takes the frame over. */

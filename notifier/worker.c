@@ -43,6 +43,27 @@ worker_forget(struct worker *worker, struct session *session)
 	session->dirty_at = 0;
 }
 
+/* Asks for the memory that sessions further on in the list will need: many are in no cache. */
+static void
+look_ahead(const struct worker *worker, unsigned i)
+{
+	const struct session *far = i + 8 < worker->ndirty ? worker->dirty[i + 8] : NULL;
+	const struct session *near = i + 4 < worker->ndirty ? worker->dirty[i + 4] : NULL;
+
+	if (far != NULL)
+	{
+		__builtin_prefetch(far);
+		__builtin_prefetch((const char *) far + 64);
+	}
+	if (near != NULL)
+	{
+		__builtin_prefetch(near->queue.entries);
+		__builtin_prefetch(near->peer);
+		__builtin_prefetch((const char *) near->peer + 64);
+		__builtin_prefetch((const char *) near->peer + 128);
+	}
+}
+
 void
 worker_flush(struct worker *worker)
 {
@@ -51,6 +72,7 @@ worker_flush(struct worker *worker)
 	{
 		struct session *session = worker->dirty[i];
 
+		look_ahead(worker, i);
 		if (session == NULL)
 			continue;
 		session->dirty_at = 0;
