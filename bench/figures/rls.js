@@ -55,7 +55,7 @@ async function start(name, n)
 	const what = CASES[name];
 	const notifier = await startNotifier({ 'max-connections': n + 10 });
 	const writer = await startPublisher(`INSERT INTO ${what.table} (owner, project, tenant, note) `
-		+ `SELECT 'u' || r % ${n}, r % ${Math.min(n, TEAMS)}, 'one', $1 FROM floor(random() * 1000000) r`,
+		+ `SELECT 'u' || r % ${n}, r % ${Math.min(n, TEAMS)}, 'one', $1 FROM CAST(random() * 1000000 AS integer) r`,
 	{ connections: 4, times });
 	const load = await startLoad(notifier.port, { connections: n, path: '/v1/ws', subprotocol: 'realtime.v1', times,
 		tokens, header: 'Authorization: Bearer %t', ready: READY, concurrency: 50,
