@@ -114,17 +114,20 @@ transact(struct writer *writer)
 	else if (kind >= 86)
 	{
 		char		name[40];
+		bool		is_prepared;
 
 		snprintf(name, sizeof(name), "w%u-%u", writer->number, writer->nprepared++);
-		if (run(writer, "PREPARE TRANSACTION '%s'", name))
-		{
+		is_prepared = run(writer, "PREPARE TRANSACTION '%s'", name);
+		/* When the answer was lost it may be prepared all the same, and would hold its locks for ever. */
+		if (is_prepared)
 			dawdle(writer, 100);
-			while (!run(writer, "%s PREPARED '%s'", kind < 89 ? "COMMIT" : "ROLLBACK", name)
-				   && PQstatus(writer->pg) == CONNECTION_BAD)
-			{
-				dawdle(writer, 50);
-				PQreset(writer->pg);
-			}
+		else if (PQstatus(writer->pg) != CONNECTION_BAD)
+			return;
+		while (!run(writer, "%s PREPARED '%s'", is_prepared && kind < 89 ? "COMMIT" : "ROLLBACK", name)
+			   && PQstatus(writer->pg) == CONNECTION_BAD)
+		{
+			dawdle(writer, 50);
+			PQreset(writer->pg);
 		}
 	}
 	else if (run(writer, "COMMIT"))
