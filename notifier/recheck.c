@@ -59,6 +59,7 @@ recheck_drop(struct worker *worker, struct subscription *subscription)
 		return;
 	access_cancel(worker->access, recheck);
 	subscription->recheck = NULL;
+	subscription->session->nrechecks--;
 	subscription->is_suspended = false;
 	recheck_free(recheck);
 }
@@ -80,6 +81,7 @@ finish(struct recheck *recheck, bool is_changed)
 		return;
 	}
 	subscription->recheck = NULL;
+	session->nrechecks--;
 	subscription->is_suspended = subscription->has_missed = false;
 	recheck_free(recheck);
 	worker_touch(worker, session);
@@ -276,5 +278,6 @@ recheck_subscription(struct worker *worker, struct subscription *subscription, b
 	recheck->subscription = subscription;
 	recheck->is_suspended = is_suspended;
 	subscription->recheck = recheck;
+	subscription->session->nrechecks++;
 	start(recheck);
 }

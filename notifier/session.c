@@ -467,6 +467,8 @@ handle_unsubscribe(struct session *session, const struct message *message)
 static bool
 is_withheld(const struct session *session)
 {
+	if (session->ncatchups == 0 && session->nrechecks == 0)
+		return false;			/* as nearly always; there may be thousands of subscriptions */
 	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 		if (s->is_suspended || (s->catchup != NULL && catchup_withholds(s)))
 			return true;

@@ -47,6 +47,7 @@ struct session
 	unsigned	dirty_at;		/* place in worker->dirty, from 1; 0: not there */
 	unsigned	ngaps;			/* subscriptions whose gap is still to be told */
 	unsigned	ncatchups;		/* subscriptions that are catching up */
+	unsigned	nrechecks;		/* those whose rights are being looked up anew */
 	unsigned	progress_tick;	/* when bytes last went out, or the queue was empty */
 	unsigned	told_tick;		/* when a position was last sent */
 	bool		is_closing;
