@@ -76,23 +76,24 @@ async function measureInstructions(size)
 	await publish(load, writer, events);
 	control('-i', 'off');
 	control('-d');
-	const dump = await untilDump(out);
-	runs.push({ subscriptions: size, instructions: Number(/^(?:totals|summary): (\d+)/m.exec(dump)[1]) / events });
+	runs.push({ subscriptions: size, instructions: await untilDump(out) / events });
 	await writer.stop();
 	await load.stop();
 	await notifier.stop('SIGKILL');
 }
 
+/** What the files of callgrind have counted together; turning it off and on may write some, too. */
 async function untilDump(out)
 {
 	for (const end = Date.now() + 60000; Date.now() < end; await sleep(100))
-		for (const file of readdirSync(WORK).filter((name) => name.startsWith(`${path.basename(out)}.`)))
-		{
-			const text = readFileSync(path.join(WORK, file), 'utf8');
+	{
+		const total = readdirSync(WORK).filter((name) => name.startsWith(`${path.basename(out)}.`))
+			.reduce((sum, name) => sum + Number(/^totals: (\d+)/m.exec(
+				readFileSync(path.join(WORK, name), 'utf8'))?.[1] ?? 0), 0);
 
-			if (/^(totals|summary): /m.test(text))
-				return text;
-		}
+		if (total > 0)
+			return total;
+	}
 	throw new Error('callgrind wrote no dump');
 }
 

@@ -10,7 +10,7 @@ import { createDatabase, startLoad, startNotifier } from '../lib/stage.js';
 const PEERS = Object.keys(SERVERS).filter((name) => !/^notifier|^floor/.test(name));
 const KINDS = {
 	'a socket': { transport: 'silent' },
-	'WebSocket, not subscribed': { path: '/v1/ws', subprotocol: 'realtime.v1', ready: '"op":"authenticated"' },
+	'WebSocket, not subscribed': { path: '/v1/ws', subprotocol: 'realtime.v1', ready: '"op":"welcome"' },
 	'WebSocket': SERVERS.notifier.load,
 	'server-sent events': { transport: 'http', path: '/v1/events?feature=bench&entity=item',
 		ready: '"op":"subscribed"' },

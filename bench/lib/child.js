@@ -74,7 +74,7 @@ export class Child
 			running.delete(this);
 			this.exit = { status, signal };
 			for (const { reject } of this.waiting.splice(0))
-				reject(new Error(`${name} ended: ${this.errors}`));
+				reject(new Error(`${name} ended with ${signal ?? status}: ${this.errors}`));
 			resolve();
 		}));
 		createInterface({ input: this.process.stdout }).on('line', (line) =>
