@@ -411,6 +411,11 @@ change_view(void *arg, struct view *view)
 
 	if (strcmp(view->role->role, change->now->role) != 0)
 		return;
+	/* A look-up that began before the view's own does not know better; the next check does. */
+	if (view->role->position.epoch != NULL && change->now->position.epoch != NULL
+		&& strcmp(view->role->position.epoch, change->now->position.epoch) == 0
+		&& !position_is_within(&view->role->position, &change->now->position))
+		return;
 	if (view->feature != NULL && view->entity_name != NULL)
 	{
 		struct slice feature = {view->feature, strlen(view->feature)};

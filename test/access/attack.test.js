@@ -213,7 +213,7 @@ describe('claims reach SQL as values, and tell readers apart', () =>
 			for (const { who, peer, view } of readers)
 			{
 				await peer.settle(tx);
-				assert.deepEqual(view.story, [`created ${who[1]}`], `LEAK or omission: claim ${texts[who[1]]}`);
+				assert.deepEqual([view.story, view.gaps], [[`created ${who[1]}`], []], `LEAK or omission: claim ${texts[who[1]]}`);
 				await peer.close();
 			}
 		}
