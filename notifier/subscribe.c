@@ -18,6 +18,7 @@
 #include "log.h"
 #include "memory.h"
 #include "policies.h"
+#include "recheck.h"
 #include "stats.h"
 
 /* A constant that PostgreSQL converts. */
@@ -104,6 +105,23 @@ subscribing_cancel(struct session *session)
 		request_free(request);
 }
 
+/* A view that stood already may have rights that were looked up before the session's: they are the view's now. */
+static void
+refresh_view(struct worker *worker, struct view *view, struct role_access *role,
+			 const struct entity_access *entity)
+{
+	bool		is_changed;
+
+	if (view->role == role || view->role->position.epoch == NULL || role->position.epoch == NULL
+		|| !position_is_within(&view->role->position, &role->position))
+		return;
+	is_changed = entity == NULL || view->entity == NULL ? !role_access_is_same(view->role, role)
+		: strcmp(view->entity->print, entity->print) != 0;
+	view_set_access(view, role, entity);
+	for (unsigned i = 0; i < view->subscriptions.n && is_changed; i++)
+		recheck_subscription(worker, view->subscriptions.at[i], true);
+}
+
 /* The view of a request; made when there is none. */
 static struct view *
 get_view(struct subscribing *request, const struct entity_access *entity)
@@ -137,6 +155,7 @@ get_view(struct subscribing *request, const struct entity_access *entity)
 	if (view != NULL)
 	{
 		memory_free(key);
+		refresh_view(worker, view, request->session->role, entity);
 		return view;
 	}
 	wanted.filter = request->filter;

@@ -12,7 +12,7 @@
 // 2. Sub-selects may see any state between commit and delivery: the states of a round are numbered.
 // 3. A subscriber whom PostgreSQL itself gives an error is excused, and counted.
 //
-// ACCESS_SECONDS (100) is how long new worlds begin; ACCESS_WORLDS their number instead; ACCESS_SEED the
+// ACCESS_SECONDS (40) is how long new worlds begin; ACCESS_WORLDS their number instead; ACCESS_SEED the
 // first one's seed (else random; printed): ACCESS_SEED=n ACCESS_WORLDS=1 replays world n, but for the
 // interleaving of sessions.
 
@@ -25,7 +25,7 @@ import { ROLES, SCHEMA, SETUP, World, Writer } from './lib/world.js';
 import { asReader, loadImages, project, visible } from './lib/truth.js';
 import { Subscriber, expectEdges } from './lib/subscriber.js';
 
-const seconds = Number(process.env.ACCESS_SECONDS ?? 100);
+const seconds = Number(process.env.ACCESS_SECONDS ?? 40);
 const worlds = process.env.ACCESS_WORLDS ? Number(process.env.ACCESS_WORLDS) : Infinity;
 const firstSeed = Number(process.env.ACCESS_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const ROUNDS = 3;
