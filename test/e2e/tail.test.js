@@ -167,7 +167,9 @@ describe('in a pipe', () =>
 		await tail.lineWith('gap');
 		const row = await insert();
 		await tail.lineWith(`"id":"${row}"`);
-		assert.deepEqual(tail.story, ['gap resync', `shop.item.created ${row}`]);
+		// The other worker may have delivered the insert before this test only now.
+		assert.deepEqual(tail.story.slice(tail.story.indexOf('gap resync')),
+			['gap resync', `shop.item.created ${row}`]);
 		await tail.stop();
 	});
 
