@@ -10,7 +10,7 @@ import { checkReport, createDatabase, startLoad } from '../lib/stage.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const BURST = 20;
-const options = readOptions({ runs: 3, sizes: [1000, 10000], deliveries: 200000, bytes: 256,
+const options = readOptions({ runs: 3, sizes: [1000, 10000], deliveries: 100000, bytes: 256,
 	only: Object.keys(SERVERS) }, { runs: 1, sizes: [50], deliveries: 2000 });
 const runs = [];
 const wire = {};		// bytes of a delivery of ours, by size and burst

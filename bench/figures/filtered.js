@@ -14,7 +14,7 @@ import { WORK, checkReport, createDatabase, readMetrics, startLoad, startNotifie
 
 const BURST = 50;
 const options = readOptions({ runs: 3, sizes: [1000, 10000, 100000], connections: 100, events: 10000,
-	instructions: [1000, 100000] }, { runs: 1, sizes: [200, 400], connections: 4, events: 200, instructions: [0] });
+	instructions: [1000, 100000] }, { runs: 1, sizes: [200, 400], connections: 4, events: 200, instructions: [200] });
 const runs = [];
 const FLAGS = { 'max-subscriptions': 100000, 'max-message': '64kB' };
 

@@ -9,7 +9,7 @@ import { Bars, finish, group, log, median, medianOf, readOptions, table } from '
 import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, startPublisher, subscribe }
 	from '../lib/stage.js';
 
-const options = readOptions({ runs: 3, rates: [10, 1000], seconds: 10, subscribers: 100, connections: 4 },
+const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16 },
 	{ runs: 1, rates: [10, 200], seconds: 1, subscribers: 10 });
 const runs = [];
 const times = path.join(WORK, 'times');

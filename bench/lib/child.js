@@ -56,13 +56,19 @@ export async function untilListening(port, child, seconds = 20)
 
 export class Child
 {
-	constructor(name, program, args, { environment = {} } = {})
+	/**
+	 * @param {object} options environment; isServer: it is what is measured, and has BENCH_SERVER_CORE for
+	 * itself if that is set
+	 */
+	constructor(name, program, args, { environment = {}, isServer = false } = {})
 	{
+		const core = isServer ? process.env.BENCH_SERVER_CORE : undefined;
+
 		this.name = name;
 		this.errors = '';
 		this.answers = [];
 		this.waiting = [];
-		this.process = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'],
+		this.process = spawn(core ? 'taskset' : program, core ? ['-c', core, program, ...args] : args, { stdio: ['pipe', 'pipe', 'pipe'],
 			env: { ...process.env, ...environment } });
 		running.add(this);
 		this.process.stdin.on('error', () => {});

@@ -40,6 +40,12 @@ bench_run()
 	rt_give "$RT_WORK"
 	mapfile -t lines <<<"$settings"
 	rt_cluster_start bench "max_connections = 120" "autovacuum = off" "jit = off" "${lines[@]}"
+	# The server that is measured has a core for itself, if there are two: else whom it wakes preempts it.
+	if [ -n "${bench_is_pinned:-}" ] && [ "$(nproc)" -gt 1 ]; then
+		export BENCH_SERVER_CORE=0
+		taskset -acp "1-$(($(nproc) - 1))" "$(head -n 1 "$RT_PGDATA/postmaster.pid")" >/dev/null
+		taskset -cp "1-$(($(nproc) - 1))" $$ >/dev/null
+	fi
 	rt_as node "$RT_SRC/bench/figures/$name.js" "${arguments[@]}" || rt_die "bench/$name failed"
 	if [ -n "$json" ]; then cp "$RT_WORK/figures.json" "$json"; fi
 }

@@ -20,7 +20,7 @@ const message = (bytes) => `~T${now()}`.padEnd(bytes, 'x');
 
 async function run(name, program, args, ports)
 {
-	const child = new Child(name, program, args);
+	const child = new Child(name, program, args, { isServer: true });
 
 	for (const port of ports)
 		await untilListening(port, child);

@@ -48,7 +48,7 @@ export async function startNotifier(flags = {}, { program = [process.env.RT_NOTI
 		'jwt-secret-file': path.join(WORK, 'secret'), 'max-connections': 19000,
 		'max-messages-per-minute': 1000000, drain: 0, ...flags };
 	const child = new Child('notifier', program[0], [...program.slice(1),
-		...Object.entries(all).flatMap(([flag, value]) => [`--${flag}`, String(value)])]);
+		...Object.entries(all).flatMap(([flag, value]) => [`--${flag}`, String(value)])], { isServer: true });
 
 	child.port = port;
 	await untilListening(port, child, 60);
