@@ -139,7 +139,12 @@ write_all(void *arg)
 {
 	struct writer *writer = arg;
 
-	writer->pg = PQconnectdb(writer->writers->conninfo);
+	char		conninfo[1000];
+
+	/* A transaction that a crash left prepared must not hold up the end of a test. */
+	snprintf(conninfo, sizeof(conninfo), "%s options='-c lock_timeout=2000'",
+			 writer->writers->conninfo);
+	writer->pg = PQconnectdb(conninfo);
 	while (!atomic_load(&writer->writers->is_stopping))
 	{
 		if (PQstatus(writer->pg) != CONNECTION_OK)
