@@ -156,3 +156,25 @@ event_column(const struct event *event, enum event_image image, const char *colu
 		result = jsonscan_find(event->data, column, value);
 	return result < 0 ? 0 : result;
 }
+
+void
+event_write_head(const struct event *event, struct slice action, struct buffer *out)
+{
+	buffer_puts(out, "{\"event\":\"");
+	buffer_put_slice(out, event->feature);
+	buffer_puts(out, ".");
+	buffer_put_slice(out, event->entity);
+	buffer_puts(out, ".");
+	buffer_put_slice(out, action);
+	buffer_puts(out, "\",\"feature\":\"");
+	buffer_put_slice(out, event->feature);
+	buffer_puts(out, "\",\"entity\":\"");
+	buffer_put_slice(out, event->entity);
+	buffer_puts(out, "\",\"action\":\"");
+	buffer_put_slice(out, action);
+	buffer_puts(out, "\",\"id\":");
+	if (event->id.len > 0)
+		buffer_put_slice(out, event->id);
+	else
+		buffer_puts(out, "null");
+}

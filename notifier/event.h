@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "buffer.h"
 #include "jsonscan.h"
 
 enum event_kind
@@ -60,6 +61,9 @@ struct event
 
 /* Takes an event apart; RT_MALFORMED when it is not an event. The event borrows the text. */
 int			event_parse(struct event *event, struct slice text) RT_MUST_CHECK;
+
+/* Appends an event's beginning with another action than its own: {"event":…,"feature":…,…,"id":… */
+void		event_write_head(const struct event *event, struct slice action, struct buffer *out);
 
 /* Whether the event has a row in this image: created has no old one, deleted no new one. */
 bool		event_has_image(const struct event *event, enum event_image image);

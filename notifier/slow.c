@@ -228,26 +228,6 @@ merge_frame(struct merge *merge, const struct outqueue_entry *entry)
 		merge->priority = (enum priority) entry->priority;
 }
 
-/* Appends {"event":…,"action":…} with another action than the event's own. */
-static void
-put_names(struct buffer *out, const struct event *event, struct slice action)
-{
-	buffer_puts(out, "{\"event\":\"");
-	buffer_put_slice(out, event->feature);
-	buffer_puts(out, ".");
-	buffer_put_slice(out, event->entity);
-	buffer_puts(out, ".");
-	buffer_put_slice(out, action);
-	buffer_puts(out, "\",\"feature\":\"");
-	buffer_put_slice(out, event->feature);
-	buffer_puts(out, "\",\"entity\":\"");
-	buffer_put_slice(out, event->entity);
-	buffer_puts(out, "\",\"action\":\"");
-	buffer_put_slice(out, action);
-	buffer_puts(out, "\",\"id\":");
-	buffer_put_slice(out, event->id);
-}
-
 /* Appends a row's members as an object. */
 static void
 put_members(struct buffer *out, const struct row *row)
@@ -333,7 +313,7 @@ put_row(struct buffer *out, const struct merged_row *row)
 		buffer_put_slice(out, row->gone.text);
 		buffer_puts(out, ",");
 	}
-	put_names(out, &row->last, row->has_come ? row->come.action : updated);
+	event_write_head(&row->last, row->has_come ? row->come.action : updated, out);
 	buffer_puts(out, ",\"data\":");
 	if (row->data.n > 0)
 		put_members(out, &row->data);

@@ -702,23 +702,7 @@ view_write_event(const struct view *view, const struct event *event, enum edge e
 		action.at = edge == EDGE_ENTERED ? "entered" : "left";
 		action.len = strlen(action.at);
 	}
-	buffer_puts(out, "{\"event\":\"");
-	buffer_put_slice(out, event->feature);
-	buffer_puts(out, ".");
-	buffer_put_slice(out, event->entity);
-	buffer_puts(out, ".");
-	buffer_put_slice(out, action);
-	buffer_puts(out, "\",\"feature\":\"");
-	buffer_put_slice(out, event->feature);
-	buffer_puts(out, "\",\"entity\":\"");
-	buffer_put_slice(out, event->entity);
-	buffer_puts(out, "\",\"action\":\"");
-	buffer_put_slice(out, action);
-	buffer_puts(out, "\",\"id\":");
-	if (event->id.len > 0)
-		buffer_put_slice(out, event->id);
-	else
-		buffer_puts(out, "null");
+	event_write_head(event, action, out);
 	if (edge != EDGE_LEFT && event->data.len > 0)
 	{
 		buffer_puts(out, ",\"data\":");
