@@ -12,6 +12,7 @@
 #include "catalog/objectaddress.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"

@@ -90,7 +90,7 @@ make_epoch(bool is_forced)
 		if (!pg_strong_random(&random, sizeof(random)))
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate a random epoch")));
-		value = psprintf("%016" INT64_MODIFIER "x", random);
+		value = psprintf("%016llx", (unsigned long long) random);
 		realtime_table_beginscan(&scan, table);
 		while ((tuple = realtime_table_next(&scan)) != NULL)
 			realtime_table_delete(table, tuple);
