@@ -86,6 +86,8 @@ interface Link extends Channel
 
 export class Connection
 {
+	readonly #options: ConnectionOptions;
+	readonly #handler: ConnectionHandler;
 	readonly #state = new Value<Status>({ state: 'disconnected', attempt: 0 });
 	#isWanted = false;
 	#isReady = false;
@@ -103,14 +105,15 @@ export class Connection
 	#lastSeen = 0;
 	#reason: TokenReason = 'connect';
 	#problem = { code: '', message: '' };	// of the last error frame that belongs to no message
-	#unlisten: (() => void) | undefined;
+	#ears: AbortController | undefined;
 
 	/** The token in use. */
 	token: string | undefined;
 
-	constructor(readonly base: URL, private readonly options: ConnectionOptions,
-		private readonly handler: ConnectionHandler)
+	constructor(readonly base: URL, options: ConnectionOptions, handler: ConnectionHandler)
 	{
+		this.#options = options;
+		this.#handler = handler;
 	}
 
 	get status(): Observable<Status>
@@ -148,7 +151,7 @@ export class Connection
 		if (!this.#isWanted)
 			return;
 		this.#isWanted = false;
-		this.#unlisten?.();
+		this.#ears?.abort();
 		this.#drop();
 		this.#setState('disconnected', reason);
 	}
@@ -206,26 +209,17 @@ export class Connection
 	/** Hears of the network and the page, where there are such. */
 	#listen(): void
 	{
-		const wake = () => this.wake();
-		const look = () => document.visibilityState === 'visible' && this.wake();
-		const hasPage = typeof document !== 'undefined';
-		const target = typeof globalThis.addEventListener === 'function' ? globalThis : undefined;
+		const { signal } = this.#ears = new AbortController();
+		const { document, addEventListener } = globalThis;
 
-		target?.addEventListener('online', wake);
-		if (hasPage)
-			document.addEventListener('visibilitychange', look);
-		this.#unlisten = () =>
-		{
-			target?.removeEventListener('online', wake);
-			if (hasPage)
-				document.removeEventListener('visibilitychange', look);
-		};
+		addEventListener?.('online', () => this.wake(), { signal });
+		document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.wake(), { signal });
 	}
 
 	#setState(state: State, reason?: string, message?: string): void
 	{
 		const old = this.#state.value;
-		const transport = state === 'connected' ? this.options.transports[this.#index]!.name : undefined;
+		const transport = state === 'connected' ? this.#options.transports[this.#index]!.name : undefined;
 
 		if (old.state === state && old.reason === reason && old.attempt === this.#attempt && old.transport === transport)
 			return;
@@ -250,7 +244,7 @@ export class Connection
 		this.#channel = this.#probe = undefined;
 		this.#problem = { code: '', message: '' };
 		if (wasReady)
-			this.handler.lost();
+			this.#handler.lost();
 	}
 
 	/** Asks for a token; false when that failed. */
@@ -258,7 +252,7 @@ export class Connection
 	{
 		try
 		{
-			this.token = await this.options.token?.(reason) ?? undefined;
+			this.token = await this.#options.token?.(reason) ?? undefined;
 			return true;
 		}
 		catch (error)
@@ -290,7 +284,7 @@ export class Connection
 				return this.#fail(0, 'token', 'the token callback failed');
 		}
 		this.#reason = 'connect';
-		this.#after('connect', this.options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
+		this.#after('connect', this.#options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
 		this.#channel = this.#link(this.#index, (frame) => this.#receive(frame),
 			(code, message) => this.#fail(code, undefined, message));
 	}
@@ -304,14 +298,14 @@ export class Connection
 			base: this.base,
 			token: this.token,
 			// In a request they are what they are without `op`.
-			subscriptions: () => this.handler.subscriptions().map((message) => ({ ...message, op: undefined })),
-			fetch: this.options.fetch,
-			WebSocket: this.options.WebSocket
+			subscriptions: () => this.#handler.subscriptions().map((message) => ({ ...message, op: undefined })),
+			fetch: this.#options.fetch,
+			WebSocket: this.#options.WebSocket
 		};
 
 		try
 		{
-			const channel = this.options.transports[index]!.open(context, {
+			const channel = this.#options.transports[index]!.open(context, {
 				frame: (input) => isOpen() && link.frame(input),
 				held: (reason) => isOpen() && this.#isReady && this.#setState(reason ? 'reconnecting' : 'connected', reason),
 				alive: () => { this.#lastSeen = performance.now(); },
@@ -339,7 +333,7 @@ export class Connection
 			return;
 		if (!('op' in frame))
 		{
-			this.handler.bad(frame, input);
+			this.#handler.bad(frame, input);
 			return frame.of === 'welcome' && !this.#isReady ? this.#fail(0, 'protocol', frame.problem) : undefined;
 		}
 		switch (frame.op)
@@ -370,7 +364,7 @@ export class Connection
 					return;
 				}
 		}
-		this.handler.frame(frame);
+		this.#handler.frame(frame);
 	}
 
 	/** The server has taken us. */
@@ -382,7 +376,7 @@ export class Connection
 		this.#isReady = this.#hasBeenReady = true;
 		this.#tried = 0;
 		this.#setState('connected');
-		this.#after('stable', this.options.stableAfter, () =>
+		this.#after('stable', this.#options.stableAfter, () =>
 		{
 			this.#attempt = this.#refusals = 0;
 			this.#setState('connected');
@@ -391,12 +385,12 @@ export class Connection
 		if (this.#index > 0)
 		{
 			// Where the first transport has worked before, it is likely to be back soon.
-			this.#after('upgrade', Math.min(this.options.upgradeInterval, this.#hasUsedFirst ? 5000 : Infinity),
+			this.#after('upgrade', Math.min(this.#options.upgradeInterval, this.#hasUsedFirst ? 5000 : Infinity),
 				() => this.#upgrade());
 		}
 		else
 			this.#hasUsedFirst = true;
-		this.handler.ready(this.isOneWay);
+		this.#handler.ready(this.isOneWay);
 	}
 
 	/** Ends a channel that is silent for over two heartbeats; asks after one. */
@@ -434,12 +428,12 @@ export class Connection
 		{
 			this.#probe?.close();
 			this.#probe = undefined;
-			this.#after('upgrade', this.options.upgradeInterval, () => this.#upgrade());
+			this.#after('upgrade', this.#options.upgradeInterval, () => this.#upgrade());
 		};
 
 		if (this.#probe)
 			return;
-		this.#after('upgrade', this.options.connectTimeout, end);
+		this.#after('upgrade', this.#options.connectTimeout, end);
 		const probe: Link = this.#link(0, (input) =>
 		{
 			const frame = readFrame(input);
@@ -452,7 +446,7 @@ export class Connection
 			this.#channel = probe;
 			probe.frame = (next) => this.#receive(next);
 			probe.closed = (code, message) => this.#fail(code, undefined, message);
-			this.#after('connect', this.options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
+			this.#after('connect', this.#options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
 			this.#receive(input);
 		}, end);
 		this.#probe = probe;
@@ -462,7 +456,7 @@ export class Connection
 	#fail(code: number, reason = reasons[code] || this.#problem.code || 'network',
 		message?: string): void
 	{
-		const { transports, minDelay, maxDelay, random } = this.options;
+		const { transports, minDelay, maxDelay, random } = this.#options;
 		const wasReady = this.#isReady;
 		const isRefused = ['unauthorized', 'expired'].includes(reason);
 		let isError = ['forbidden', 'protocol', 'token'].includes(reason);
@@ -474,7 +468,7 @@ export class Connection
 		{
 			// A fresh token may do; a second refusal says that it does not.
 			this.#reason = reason as TokenReason;
-			if (this.#refusals++ === 0 && this.options.token)
+			if (this.#refusals++ === 0 && this.#options.token)
 				delay = 0;
 			else
 				isError = true;

@@ -80,11 +80,11 @@ export function afterwards(step: () => void): void
 /** A set of functions to call; the call goes on when one throws. */
 export class Listeners<A extends unknown[]>
 {
-	private readonly all = new Set<{ call: (...args: A) => void }>();
+	readonly #all = new Set<{ call: (...args: A) => void }>();
 
 	get size(): number
 	{
-		return this.all.size;
+		return this.#all.size;
 	}
 
 	/** Adds a function; returns the one that removes it. The same function may be added twice. */
@@ -92,14 +92,14 @@ export class Listeners<A extends unknown[]>
 	{
 		const entry = { call };
 
-		this.all.add(entry);
-		return () => void this.all.delete(entry);
+		this.#all.add(entry);
+		return () => void this.#all.delete(entry);
 	}
 
 	/** Calls each. */
 	emit(...args: A): void
 	{
-		for (const { call } of [...this.all])
+		for (const { call } of [...this.#all])
 		{
 			try
 			{
@@ -116,8 +116,8 @@ export class Listeners<A extends unknown[]>
 /** An observable value and the right to set it. */
 export class Value<T> implements Observable<T>
 {
-	private readonly listeners = new Listeners<[T]>();
-	private isDirty = false;
+	readonly #listeners = new Listeners<[T]>();
+	#isDirty = false;
 
 	constructor(public value: T)
 	{
@@ -125,7 +125,7 @@ export class Value<T> implements Observable<T>
 
 	subscribe(listener: (value: T) => void): () => void
 	{
-		return this.listeners.add(listener);
+		return this.#listeners.add(listener);
 	}
 
 	/** Sets the value; listeners hear of it once at the end of the batch. */
@@ -134,13 +134,13 @@ export class Value<T> implements Observable<T>
 		if (Object.is(value, this.value))
 			return;
 		this.value = value;
-		if (this.isDirty)
+		if (this.#isDirty)
 			return;
-		this.isDirty = true;
+		this.#isDirty = true;
 		afterwards(() =>
 		{
-			this.isDirty = false;
-			this.listeners.emit(this.value);
+			this.#isDirty = false;
+			this.#listeners.emit(this.value);
 		});
 	}
 }

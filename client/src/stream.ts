@@ -8,10 +8,10 @@ import { RealtimeError } from './error.js';
 /** Events one after the other. Ended by return(), by leaving a `for await`, or by a signal. */
 export class EventStream<E> implements AsyncIterableIterator<E>
 {
-	private readonly buffer: E[] = [];
-	private readonly waiting: { resolve: (result: IteratorResult<E>) => void; reject: (error: unknown) => void }[] = [];
-	private isOver = false;
-	private error: unknown;
+	readonly #buffer: E[] = [];
+	readonly #waiting: { resolve: (result: IteratorResult<E>) => void; reject: (error: unknown) => void }[] = [];
+	#isOver = false;
+	#error: unknown;
 
 	/** Called once when the stream ends, however it ends. */
 	onend: () => void = () => {};
@@ -23,15 +23,15 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 	/** Adds an event. A reader who is too far behind gets an error `overflow` after what is buffered. */
 	push(event: E): void
 	{
-		if (this.isOver)
+		if (this.#isOver)
 			return;
-		const reader = this.waiting.shift();
+		const reader = this.#waiting.shift();
 
 		if (reader)
 			reader.resolve({ value: event, done: false });
-		else if (this.buffer.push(event) > this.limit)
+		else if (this.#buffer.push(event) > this.limit)
 		{
-			this.buffer.pop();
+			this.#buffer.pop();
 			this.fail(new RealtimeError('overflow', `more than ${this.limit} events wait to be read`));
 		}
 	}
@@ -39,44 +39,44 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 	/** Ends the stream with an error, which the reader gets after what is buffered. */
 	fail(error: unknown): void
 	{
-		if (this.isOver)
+		if (this.#isOver)
 			return;
-		this.error = error;
+		this.#error = error;
 		this.end();
 	}
 
 	/** Ends the stream; what is buffered can still be read. */
 	end(): void
 	{
-		if (this.isOver)
+		if (this.#isOver)
 			return;
-		this.isOver = true;
-		for (const { resolve, reject } of this.waiting.splice(0))
+		this.#isOver = true;
+		for (const { resolve, reject } of this.#waiting.splice(0))
 		{
-			if (this.error)
-				reject(this.error);
+			if (this.#error)
+				reject(this.#error);
 			else
 				resolve({ value: undefined, done: true });
-			this.error = undefined;
+			this.#error = undefined;
 		}
 		this.onend();
 	}
 
 	next(): Promise<IteratorResult<E>>
 	{
-		if (this.buffer.length > 0)
-			return Promise.resolve({ value: this.buffer.shift()!, done: false });
-		if (!this.isOver)
-			return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
-		const { error } = this;
+		if (this.#buffer.length > 0)
+			return Promise.resolve({ value: this.#buffer.shift()!, done: false });
+		if (!this.#isOver)
+			return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+		const error = this.#error;
 
-		this.error = undefined;
+		this.#error = undefined;
 		return error ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
 	}
 
 	return(): Promise<IteratorResult<E>>
 	{
-		this.buffer.length = 0;
+		this.#buffer.length = 0;
 		this.end();
 		return Promise.resolve({ value: undefined, done: true });
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: PostgreSQL
 //
 // view.ts
-//	A server view and the listeners that share it. Data and pure decisions; client.ts acts.
+//	A server view and the listeners that share it. Data and pure decisions; views.ts acts.
 //
 // Model
 // 1. Subscriptions with the same feature, entity, action, filter and columns are one view on the server:
@@ -48,21 +48,21 @@ export interface Listener
 
 	/** Says which listeners can share a load; empty: needs none. */
 	readonly need: string;
-	since: string | undefined;
+	since?: string | undefined;
 	state: 'live' | 'wait' | 'side';
 	kept: Item[];
 
 	/** Loaded up to here: older transactions of the stream are skipped. */
-	floor: Position | undefined;
+	floor?: Position | undefined;
 
 	/** A position that covers `floor` has been asked for. */
-	isCatchingUp: boolean;
-	abort: AbortController | undefined;
+	isCatchingUp?: boolean;
+	abort?: AbortController | undefined;
 
-	isStarted: boolean;
+	isStarted?: boolean;
 
 	/** The code of the refusal that it was told of. */
-	refusal: string | undefined;
+	refusal?: string | undefined;
 }
 
 export interface View
@@ -70,26 +70,26 @@ export interface View
 	readonly key: string;
 	readonly request: Subscription;
 	readonly listeners: Set<Listener>;
-	ref: number;
-	id: string | undefined;
-	isSent: boolean;
+	ref?: number;
+	id?: string | undefined;
+	isSent?: boolean;
 
 	/** The server has refused it; it is asked again for a new listener and at a reconnect. */
-	isRefused: boolean;
-	since: string | undefined;
+	isRefused?: boolean;
+	since?: string | undefined;
 
 	/** The position of its `subscribed`. */
-	begun: string | undefined;
+	begun?: string | undefined;
 
 	/** What it has had, or will not get: `since`, or since a gap the gap's position. Older transactions come twice. */
-	had: Position | undefined;
+	had?: Position | undefined;
 
 	/** The `need` that the subscription was sent with. */
 	need: string;
 
 	/** A snapshot will come, as asked, or after a gap while resuming. */
-	isExpecting: boolean;
-	isResuming: boolean;
+	isExpecting?: boolean;
+	isResuming?: boolean;
 	rows: SnapshotRow[];
 
 	/** The part of a snapshot that must come next; -1: none that follows another. */
@@ -98,6 +98,10 @@ export interface View
 	/** (tx, seq) of the batch under way: nothing is applied twice. */
 	seen: Set<string>;
 }
+
+// What the server may not say the next time. A view that was left and is wanted again is already_subscribed
+// until the server has read that it was left.
+export const passing = ['unavailable', 'rate_limited', 'internal', 'too_many_subscriptions', 'already_subscribed'];
 
 /** A key as text: itself for one column, canonical JSON for several. */
 export function keyOf(id: Id): string
@@ -126,7 +130,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 	const { snapshot, limit, order, since } = subscription;
 
 	return {
-		sink, subscription, since, kept: [], floor: undefined, isCatchingUp: false, abort: undefined, refusal: undefined, isStarted: false,
+		sink, subscription, since, kept: [],
 		need: snapshot ? JSON.stringify([limit, order]) : '',
 		state: snapshot ? 'wait' : 'live'
 	};
@@ -135,10 +139,7 @@ export function createListener(subscription: Subscription, sink: Sink): Listener
 /** A view without listeners. */
 export function createView(key: string, request: Subscription): View
 {
-	return {
-		key, request, listeners: new Set(), ref: 0, id: undefined, isSent: false, isRefused: false, since: undefined, begun: undefined, had: undefined, need: '',
-		isExpecting: false, isResuming: false, rows: [], part: 0, seen: new Set()
-	};
+	return { key, request, listeners: new Set(), need: '', rows: [], part: 0, seen: new Set() };
 }
 
 /**
