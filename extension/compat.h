@@ -8,18 +8,22 @@
 #ifndef REALTIME_COMPAT_H
 #define REALTIME_COMPAT_H
 
+#include "access/htup_details.h"
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM < 140000
 #error "realtime needs PostgreSQL 14 or later"
@@ -186,16 +190,39 @@ compat_may_set_role(Oid role)
 #define compat_expand_generated(node, relation) (node)
 #endif
 
-/* Whether a collation compares bytes. */
+/*
+ * Whether a collation compares bytes. utils/pg_locale.h, which says so, is not included: it includes ICU's
+ * headers, which PostgreSQL's packages do not bring. 18 tells by the catalogs what up to 17 a function tells.
+ */
+#if PG_VERSION_NUM >= 180000
 static inline bool
 compat_collation_is_c(Oid collation)
 {
-#if PG_VERSION_NUM >= 180000
-	return pg_newlocale_from_collation(collation)->collate_is_c;
-#else
-	return lc_collate_is_c(collation);
-#endif
+	bool		is_default = collation == DEFAULT_COLLATION_OID;
+	int			cache = is_default ? DATABASEOID : COLLOID;
+	HeapTuple	tuple = SearchSysCache1(cache, ObjectIdGetDatum(is_default ? MyDatabaseId : collation));
+	char		provider;
+	Datum		name;
+	bool		isnull;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	provider = is_default ? ((Form_pg_database) GETSTRUCT(tuple))->datlocprovider
+		: ((Form_pg_collation) GETSTRUCT(tuple))->collprovider;
+	name = SysCacheGetAttr(cache, tuple, is_default ? Anum_pg_database_datcollate
+						   : Anum_pg_collation_collcollate, &isnull);
+	result = provider == COLLPROVIDER_BUILTIN
+		|| (provider == COLLPROVIDER_LIBC && !isnull
+			&& (strcmp(TextDatumGetCString(name), "C") == 0
+				|| strcmp(TextDatumGetCString(name), "POSIX") == 0));
+	ReleaseSysCache(tuple);
+	return result;
 }
+#else
+extern bool lc_collate_is_c(Oid collation);
+#define compat_collation_is_c(collation) lc_collate_is_c(collation)
+#endif
 
 /*
  * The btree strategy (1 to 5; 6: not equal) that an operator is in a family; false when it is none. 18
