@@ -70,6 +70,7 @@ typedef struct Answer
 	RealtimeRls rls;
 	RealtimeFilter filter;
 	const RealtimeTraits *traits;
+	List	   *absent;			/* settings that the policies read and the claims do not have */
 } Answer;
 
 /* How the relation's events write numbers. */
@@ -171,6 +172,7 @@ find_answer(Answer *answer, Relation relation, Oid role, const char *claims)
 		return;
 	plan = realtime_policy_plan_get(relation, role, names, claims);
 	answer->traits = realtime_policy_plan_traits(plan);
+	answer->absent = realtime_reader_absent(claims, answer->traits->settings);
 	realtime_reader_enter(&reader, role, claims, answer->traits->settings,
 						  answer->traits->is_all_settings);
 	answer->filter = compile(relation, role);
@@ -273,7 +275,6 @@ append_evaluate(StringInfo out, const Answer *answer)
 		appendStringInfoString(out, ",\"filter\":");
 		append_filter(out, &answer->filter);
 	}
-	appendStringInfoChar(out, '}');
 }
 
 /* SQL: access_policy(relation, role, claims) */
@@ -289,17 +290,22 @@ realtime_access_policy(PG_FUNCTION_ARGS)
 	find_answer(&answer, relation, role, claims);
 	initStringInfo(&out);
 	if (answer.rls == REALTIME_RLS_ALL)
-		appendStringInfoString(&out, "{\"mode\":\"all\"}");
+		appendStringInfoString(&out, "{\"mode\":\"all\"");
 	else if (answer.rls == REALTIME_RLS_NONE)
-		appendStringInfoString(&out, "{\"mode\":\"none\"}");
+		appendStringInfoString(&out, "{\"mode\":\"none\"");
 	else if (answer.filter.is_exact)
 	{
 		appendStringInfoString(&out, "{\"mode\":\"filter\",\"any\":");
 		append_filter(&out, &answer.filter);
-		appendStringInfoChar(&out, '}');
 	}
 	else
 		append_evaluate(&out, &answer);
+	if (answer.absent != NIL)
+	{
+		appendStringInfoString(&out, ",\"absent\":");
+		append_strings(&out, answer.absent);
+	}
+	appendStringInfoChar(&out, '}');
 	relation_close(relation, NoLock);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }

@@ -67,8 +67,13 @@ extern List *realtime_claims_parse(const char *claims);
  */
 extern void realtime_reader_enter(RealtimeReader *reader, Oid role, const char *claims,
 								  const List *names, bool is_all);
+/* Those of the names (C strings) whose request.jwt.claim.<name> policies must see as null; borrows them. */
+extern List *realtime_reader_absent(const char *claims, const List *names);
 /* Makes everything as it was, whatever was set meanwhile. */
 extern void realtime_reader_leave(RealtimeReader *reader);
+
+/* Registers the callback of realtime.become(). */
+extern void realtime_reader_init(void);
 
 /* ---------- policy_quals.c ---------- */
 

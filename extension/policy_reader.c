@@ -8,9 +8,13 @@
  * The role is set as the setting "role", so that PostgreSQL's own check decides whether the session
  * may, and current_setting('role') tells. On top of that the user id is marked as changed by a
  * function: then neither SET ROLE nor set_config('role', …) works in what a policy calls.
+ *
+ * realtime.become() does the same to the end of a transaction, for queries under somebody's policies that
+ * the notifier sends. The mark is no setting and would outlive a commit: a callback takes it off.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -22,6 +26,11 @@
 
 #include "compat.h"
 #include "policy.h"
+
+PG_FUNCTION_INFO_V1(realtime_become);
+
+/* Whether this transaction's user id is marked by realtime.become(). */
+static bool is_marked = false;
 
 /* Tokens with more claims than this are refused: each may become a setting of the session. */
 static const int MaxClaims = 1000;
@@ -119,12 +128,11 @@ realtime_claims_parse(const char *claims)
 
 /* ---------- settings ---------- */
 
-/* Sets a setting for as long as the reader is in force. */
+/* Sets a setting: GUC_ACTION_SAVE for as long as the reader is in force, GUC_ACTION_LOCAL to the transaction's end. */
 static void
-set(const char *name, const char *value)
+set(GucAction action, const char *name, const char *value)
 {
-	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, action, true, 0, false);
 }
 
 /* Whether a claim can be part of a setting's name: others cannot be read as settings. */
@@ -163,11 +171,11 @@ find_claim(const List *claims, const char *name)
 }
 
 /*
- * Sets request.jwt.claim.<name>. A claim that is missing or null must not show what the session had:
+ * Sets request.jwt.claim.<name>. A claim that is missing, null or empty must not show what the session had:
  * it is emptied. (A setting that was never there stays so.)
  */
 static void
-set_claim(const List *claims, const char *name)
+set_claim(GucAction action, const List *claims, const char *name)
 {
 	const RealtimeClaim *claim = find_claim(claims, name);
 	char	   *setting;
@@ -175,11 +183,29 @@ set_claim(const List *claims, const char *name)
 	if (!is_setting_name(name))
 		return;
 	setting = psprintf(POLICY_CLAIM_PREFIX "%s", name);
-	if (claim && claim->value)
-		set(setting, claim->value);
+	if (claim && claim->value && claim->value[0] != '\0')
+		set(action, setting, claim->value);
 	else if (GetConfigOption(setting, true, false) != NULL)
-		set(setting, "");
+		set(action, setting, "");
 	pfree(setting);
+}
+
+/* See policy.h. */
+List *
+realtime_reader_absent(const char *claims, const List *names)
+{
+	List	   *members = realtime_claims_parse(claims);
+	List	   *absent = NIL;
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		const RealtimeClaim *claim = find_claim(members, lfirst(cell));
+
+		if (is_setting_name(lfirst(cell)) && (claim == NULL || claim->value == NULL || claim->value[0] == '\0'))
+			absent = lappend(absent, lfirst(cell));
+	}
+	return absent;
 }
 
 void
@@ -192,16 +218,16 @@ realtime_reader_enter(RealtimeReader *reader, Oid role, const char *claims, cons
 
 	reader->role = role;
 	reader->guc_level = NewGUCNestLevel();
-	set("role", GetUserNameFromId(role, false));
+	set(GUC_ACTION_SAVE, "role", GetUserNameFromId(role, false));
 	if (!row_security)
-		set("row_security", "on");
-	set("jit", "off");			/* not worth it for rows one by one, whatever the estimates say */
-	set(POLICY_CLAIMS_SETTING, claims);
+		set(GUC_ACTION_SAVE, "row_security", "on");
+	set(GUC_ACTION_SAVE, "jit", "off");	/* not worth it for rows one by one, whatever the estimates say */
+	set(GUC_ACTION_SAVE, POLICY_CLAIMS_SETTING, claims);
 	if (is_all)
 		foreach(cell, members)
-			set_claim(members, ((RealtimeClaim *) lfirst(cell))->name);
+			set_claim(GUC_ACTION_SAVE, members, ((RealtimeClaim *) lfirst(cell))->name);
 	foreach(cell, names)
-		set_claim(members, lfirst(cell));
+		set_claim(GUC_ACTION_SAVE, members, lfirst(cell));
 	GetUserIdAndSecContext(&user, &reader->sec_context);
 	SetUserIdAndSecContext(role, reader->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
@@ -212,4 +238,58 @@ realtime_reader_leave(RealtimeReader *reader)
 	/* the user id first: the setting "role" cannot be changed under a mark */
 	SetUserIdAndSecContext(reader->role, reader->sec_context);
 	AtEOXact_GUC(false, reader->guc_level);
+}
+
+/* ---------- for a transaction ---------- */
+
+/* Transaction callback: the mark goes before the settings do, since "role" cannot be changed under it. */
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	Oid			user;
+	int			sec_context;
+
+	if (!is_marked || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE && event != XACT_EVENT_ABORT))
+		return;
+	is_marked = false;
+	if (event == XACT_EVENT_ABORT)
+		return;					/* PostgreSQL has put back what was at the beginning */
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(user, sec_context & ~SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/*
+ * SQL: become(role, claims). In a subtransaction it is refused: its rollback would take the mark off in a
+ * place of its own. Under a mark already (a second call, a function of its own) PostgreSQL refuses the role.
+ */
+Datum
+realtime_become(PG_FUNCTION_ARGS)
+{
+	char	   *role = NameStr(*PG_GETARG_NAME(0));
+	char	   *claims = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	List	   *members = realtime_claims_parse(claims);
+	ListCell   *cell;
+	Oid			user;
+	int			sec_context;
+
+	if (GetCurrentTransactionNestLevel() > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("realtime.become() cannot be called in a subtransaction")));
+	(void) realtime_policy_role(role);
+	set(GUC_ACTION_LOCAL, "role", role);
+	set(GUC_ACTION_LOCAL, "row_security", "on");
+	set(GUC_ACTION_LOCAL, POLICY_CLAIMS_SETTING, claims);
+	foreach(cell, members)
+		set_claim(GUC_ACTION_LOCAL, members, ((RealtimeClaim *) lfirst(cell))->name);
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(user, sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	is_marked = true;
+	PG_RETURN_VOID();
+}
+
+void
+realtime_reader_init(void)
+{
+	RegisterXactCallback(on_transaction, NULL);
 }

@@ -157,6 +157,12 @@ GRANT EXECUTE ON FUNCTION realtime.access_policy(regclass, name, text),
 	realtime.visible_images(regclass, name, text, json[]),
 	realtime.visible_images(regclass, name, text[], json[]),
 	realtime.row_image(anyelement, json) TO realtime_notifier;
+CREATE FUNCTION realtime.become(role name, claims text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_become';
+REVOKE ALL ON FUNCTION realtime.become(name, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION realtime.become(name, text) TO realtime_notifier;
+COMMENT ON FUNCTION realtime.become(name, text) IS
+'Takes on a role and claims to the end of the transaction, like SET LOCAL ROLE and set_config(''request.jwt.claims'', ..., true), but no code that a query runs (policies, functions of views) can leave the role or take on another. End the transaction with ROLLBACK: settings that such code made go with it. The session must be allowed to become the role.';
 COMMENT ON FUNCTION realtime.access_policy(regclass, name, text) IS
 'How row-level security of a table decides on row images for a role with these claims: mode all, none, filter (any: a disjunction of conjunctions of terms) or evaluate (claims and reads: what the policies depend on; filter: a necessary condition). The session must be allowed to become the role.';
 COMMENT ON FUNCTION realtime.visible_images(regclass, name, text, json[]) IS

@@ -15,6 +15,7 @@
 #include "flush.h"
 #include "guc.h"
 #include "pending.h"
+#include "policy.h"
 
 PG_MODULE_MAGIC;
 
@@ -32,6 +33,7 @@ _PG_init(void)
 	realtime_pending_init();
 	realtime_flush_init();
 	realtime_bulk_init();
+	realtime_reader_init();
 }
 
 /* SQL: library_version() */

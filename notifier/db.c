@@ -34,6 +34,7 @@ struct db_job
 	db_done_fn	on_done;
 	void	   *arg;
 	int64_t		entered_us;
+	bool		is_fresh;		/* for a connection that has had no job */
 	bool		is_cancelled;
 	bool		has_failed;
 	unsigned	step;
@@ -46,6 +47,7 @@ struct db_conn
 	struct db  *db;
 	struct pgconn *pgconn;
 	struct db_job *job;
+	bool		is_used;		/* has had a job */
 	bool		is_cleaning;	/* a rollback is under way */
 };
 
@@ -62,6 +64,7 @@ struct db
 	struct db_job *queue;		/* waiting, oldest first */
 	struct db_job **queue_end;
 	unsigned	nqueue;
+	unsigned	nfresh;			/* of them for connections that have had no job */
 	struct loop_timer *timer;	/* when the oldest has waited long enough */
 	pthread_mutex_t lock;		/* protects the inbox */
 	struct db_job *inbox;
@@ -111,6 +114,7 @@ unqueue(struct db *db, struct db_job **at)
 	if (*at == NULL)
 		db->queue_end = at;
 	db->nqueue--;
+	db->nfresh -= job->is_fresh;
 	stats_add(STAT_DB_QUEUE, -1);
 	job->next = NULL;
 	return job;
@@ -121,6 +125,7 @@ static void
 run(struct db_conn *conn, struct db_job *job)
 {
 	conn->job = job;
+	conn->is_used = true;
 	job->conn = conn;
 	stats_add(STAT_DB_JOBS, 1);
 	for (unsigned i = 0; i < job->n; i++)
@@ -188,6 +193,7 @@ on_up(void *arg)
 {
 	struct db_conn *conn = arg;
 
+	conn->is_used = false;
 	atomic_fetch_add(&conn->db->nup, 1);
 	stats_add(STAT_DB_UP, 1);
 	dispatch(conn->db);
@@ -229,20 +235,54 @@ open_connection(struct db *db)
 	pgconn_start(conn->pgconn);
 }
 
-/* Gives waiting jobs to free connections; opens connections for those left over. */
+/* The oldest job that a connection may run, given where it hangs; NULL when there is none. */
+static struct db_job **
+find_job(struct db *db, const struct db_conn *conn)
+{
+	struct db_job **at = &db->queue;
+
+	while (*at != NULL && (*at)->is_fresh && conn->is_used)
+		at = &(*at)->next;
+	return *at != NULL ? at : NULL;
+}
+
+/* Makes a free connection one that has had no job. */
+static void
+renew(struct db_conn *conn)
+{
+	atomic_fetch_sub(&conn->db->nup, 1);
+	stats_add(STAT_DB_UP, -1);
+	pgconn_restart(conn->pgconn, 0);
+}
+
+/*
+ * Gives waiting jobs to free connections; opens connections for those left over. Where there can be no more, a
+ * free one is opened anew when the oldest job wants that, or all that are left, unless enough are being opened.
+ */
 static void
 dispatch(struct db *db)
 {
 	unsigned	coming = 0;
 
+	for (unsigned i = 0; i < db->nconns; i++)
+		coming += !pgconn_is_up(db->conns[i].pgconn);
+	for (; db->nfresh > coming && db->nconns < db->config.connections_max; coming++)
+		open_connection(db);
 	for (unsigned i = 0; i < db->nconns && db->queue != NULL; i++)
 	{
 		struct db_conn *conn = &db->conns[i];
+		struct db_job **at;
 
-		if (!pgconn_is_up(conn->pgconn))
+		if (!pgconn_is_up(conn->pgconn) || conn->job != NULL || conn->is_cleaning)
+			continue;
+		at = find_job(db, conn);
+		if (at != NULL && (at == &db->queue || db->nfresh <= coming))
+			run(conn, unqueue(db, at));
+		else if (db->nfresh > coming)
+		{
+			renew(conn);
 			coming++;
-		else if (conn->job == NULL && !conn->is_cleaning)
-			run(conn, unqueue(db, &db->queue));
+		}
 	}
 	for (; db->nqueue > coming && db->nconns < db->config.connections_max; coming++)
 		open_connection(db);
@@ -325,6 +365,7 @@ take_inbox(void *arg)
 			*db->queue_end = job;
 			db->queue_end = &job->next;
 			db->nqueue++;
+			db->nfresh += job->is_fresh;
 			stats_add(STAT_DB_QUEUE, 1);
 			dispatch(db);
 		}
@@ -409,15 +450,17 @@ db_free(struct db *db)
 		release(db);
 }
 
-struct db_job *
-db_submit(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
-		  db_done_fn done_fn, void *arg)
+/* Queues a job. */
+static struct db_job *
+submit(struct db *db, const struct db_statement *statements, unsigned n, bool is_fresh,
+	   db_row_fn row_fn, db_done_fn done_fn, void *arg)
 {
 	struct db_job *job = memory_alloc_zeroed(sizeof(*job));
 	bool		must_post;
 
 	job->db = db;
 	job->n = n;
+	job->is_fresh = is_fresh;
 	job->on_row = row_fn;
 	job->on_done = done_fn;
 	job->arg = arg;
@@ -444,6 +487,20 @@ db_submit(struct db *db, const struct db_statement *statements, unsigned n, db_r
 	if (must_post)
 		loop_post(db->loop, take_inbox, db);
 	return job;
+}
+
+struct db_job *
+db_submit(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
+		  db_done_fn done_fn, void *arg)
+{
+	return submit(db, statements, n, false, row_fn, done_fn, arg);
+}
+
+struct db_job *
+db_submit_fresh(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
+				db_done_fn done_fn, void *arg)
+{
+	return submit(db, statements, n, true, row_fn, done_fn, arg);
 }
 
 void

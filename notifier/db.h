@@ -79,6 +79,10 @@ void		db_close(struct db *db);
 struct db_job *db_submit(struct db *db, const struct db_statement *statements, unsigned n,
 						 db_row_fn on_row, db_done_fn on_done, void *arg);
 
+/* The same on a connection that has had no job: one is opened anew, which costs a server process. */
+struct db_job *db_submit_fresh(struct db *db, const struct db_statement *statements, unsigned n,
+							   db_row_fn on_row, db_done_fn on_done, void *arg);
+
 /*
  * In the pool's thread, for a job that has not had on_done: stop reading its rows, go on, or give it up
  * (its connection's statement is cancelled; on_done comes with DB_CANCELLED).

@@ -279,6 +279,35 @@ read_reads(struct slice reads, struct policy *policy)
 	policy->nreads &= ~1u;
 }
 
+/*
+ * The settings that must be null, of their names only what can be in SQL as it is; false when there is another.
+ */
+static bool
+read_absent(struct slice json, struct policy *policy)
+{
+	struct jsonscan scan;
+	struct slice list;
+	struct slice none;
+	struct slice name;
+
+	if (jsonscan_find(json, "absent", &list) <= 0)
+		return true;
+	if (jsonscan_kind(list) != JSON_KIND_ARRAY || jsonscan_open(&scan, list, '[') < 0)
+		return false;
+	while (jsonscan_next(&scan, &none, &name) > 0)
+	{
+		struct slice inside = jsonscan_inside(name);
+
+		for (size_t i = 0; i < inside.len; i++)
+			if (memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789",
+					   inside.at[i], 63) == NULL)
+				return false;
+		policy->absent = memory_resize(policy->absent, sizeof(char *) * (policy->nabsent + 1));
+		policy->absent[policy->nabsent++] = memory_copy_string(inside.at, inside.len);
+	}
+	return true;
+}
+
 struct policy *
 policy_parse(const struct entity_access *entity, struct slice json, struct slice claims,
 			 struct slice reads)
@@ -308,7 +337,7 @@ policy_parse(const struct entity_access *entity, struct slice json, struct slice
 	}
 	else
 		is_good = false;
-	if (!is_good)
+	if (!is_good || !read_absent(json, policy))
 	{
 		policy_unref(policy);
 		return NULL;
@@ -341,6 +370,9 @@ policy_unref(struct policy *policy)
 	for (unsigned i = 0; i < policy->nreads; i++)
 		memory_free(policy->reads[i]);
 	memory_free(policy->reads);
+	for (unsigned i = 0; i < policy->nabsent; i++)
+		memory_free(policy->absent[i]);
+	memory_free(policy->absent);
 	if (policy->position.epoch != NULL)
 		position_release(&policy->position);
 	memory_free(policy->text);

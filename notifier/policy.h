@@ -34,6 +34,8 @@ struct policy
 	char	   *text;			/* equal if and only if the policies are, and the claims that they read */
 	unsigned	nreads;			/* registered tables that the policies read: feature, entity, … */
 	char	  **reads;
+	unsigned	nabsent;		/* claims that the policies read as settings and the token does not have */
+	char	  **absent;			/* letters, digits and _ */
 	char	   *feature;
 	char	   *entity;
 	struct position position;	/* what it covers has been taken into account; epoch NULL: unknown */

@@ -16,6 +16,9 @@
 #include "snapshot_sql.h"
 #include "stats.h"
 
+#define ENTER_STEP 2			/* of the job's statements: takes on the role */
+#define ROWS_STEP 3
+
 /* One query for all that want the same rows at about the same time. */
 struct snapshot
 {
@@ -26,6 +29,10 @@ struct snapshot
 	const struct entity_access *entity;
 	char		view_id[VIEW_ID_SIZE];
 	char	   *key;			/* the statement */
+	unsigned	nparams;
+	char	  **params;			/* its own */
+	bool		is_fresh;		/* on a connection that has had no job */
+	bool		is_repeated;	/* it must be */
 	struct subscriptions subscriptions;
 	size_t		max_bytes;
 
@@ -75,7 +82,7 @@ snapshot_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 		row_len += fields[i].len;
 	if (step == 1)
 		snapshot->position = memory_copy_string(fields[0].at, fields[0].len);
-	if (step != 4 || snapshot->is_too_large)
+	if (step != ROWS_STEP || snapshot->is_too_large)
 		return;
 	if (snapshot->part.len > 0 && snapshot->part.len + row_len + 64 > PROTOCOL_PART_FILL)
 		end_part(snapshot, false);
@@ -103,6 +110,9 @@ snapshot_free(struct snapshot *snapshot)
 	hub_release(snapshot->worker->hub, snapshot->view);
 	role_access_unref(snapshot->role);
 	memory_free(snapshot->subscriptions.at);
+	for (unsigned i = 0; i < snapshot->nparams; i++)
+		memory_free(snapshot->params[i]);
+	memory_free(snapshot->params);
 	memory_free(snapshot->key);
 	memory_free(snapshot->position);
 	buffer_release(&snapshot->part);
@@ -137,6 +147,8 @@ fail_snapshot(struct subscription *subscription, const struct snapshot *snapshot
 	session_drop_subscription(session, subscription);
 }
 
+static void submit_snapshot(struct snapshot *snapshot);
+
 /* In the worker's thread: a snapshot is complete, or failed. */
 static void
 snapshot_arrived(void *arg)
@@ -148,6 +160,11 @@ snapshot_arrived(void *arg)
 	bool		is_good = snapshot->outcome == DB_DONE && !snapshot->is_too_large
 		&& snapshot->position != NULL;
 
+	if (snapshot->is_repeated && snapshot->subscriptions.n > 0)
+	{
+		submit_snapshot(snapshot);
+		return;
+	}
 	while (*at != NULL && *at != snapshot)
 		at = &(*at)->next;
 	if (*at != NULL)
@@ -194,7 +211,9 @@ snapshot_done(void *arg, const struct db_error *error)
 	snapshot->outcome = error->outcome;
 	snprintf(snapshot->sqlstate, sizeof(snapshot->sqlstate), "%s",
 			 error->outcome == DB_FAILED ? error->sqlstate : "");
-	if (error->outcome == DB_FAILED)
+	snapshot->is_repeated = error->outcome == DB_FAILED && error->step == ENTER_STEP
+		&& strcmp(error->sqlstate, "22012") == 0 && !snapshot->is_fresh;
+	if (error->outcome == DB_FAILED && !snapshot->is_repeated)
 		/* the message may quote a row, when a policy failed */
 		log_write(LOG_LEVEL_WARNING, "snapshot_failed", "role=%s sqlstate=%s", snapshot->role->role,
 				  error->sqlstate);
@@ -204,34 +223,62 @@ snapshot_done(void *arg, const struct db_error *error)
 }
 
 /*
- * Each claim as a setting of its own, as realtime.visible_images() has them: of names that differ in case
- * only the one in lower case counts.
+ * Takes on role and claims. Claims that the policies read as settings and that the token lacks must be null,
+ * which no statement can make of a setting that the session once had: then it divides by zero, and the snapshot
+ * is taken on a connection that never had it, where nothing is asked.
  */
-static const char claims_sql[] =
-"SELECT pg_catalog.set_config('request.jwt.claim.' || c.key, c.value OPERATOR(pg_catalog.#>>) '{}', true)"
-" FROM (SELECT key, value FROM pg_catalog.json_each($1::json)"
-"  WHERE key ~ '^[A-Za-z_][A-Za-z0-9_]{0,62}$' AND pg_catalog.json_typeof(value) <> 'null'"
-"  ORDER BY key = pg_catalog.lower(key) OFFSET 0) c";
+static char *
+enter_sql(const struct view *view, bool is_fresh)
+{
+	bool		is_guarded = false;
+	struct buffer sql;
 
-/* Sends the job. Its first statement after BEGIN takes the snapshot, with the daemon's own rights. */
+	buffer_init(&sql);
+	buffer_puts(&sql, "SELECT realtime.become($1::name, $2)");
+	for (unsigned p = 0; p < view->npolicies && !is_fresh; p++)
+		for (unsigned i = 0; i < view->policies[p]->nabsent; i++)
+		{
+			buffer_puts(&sql, is_guarded ? ", " : ", 1 OPERATOR(pg_catalog./) CASE WHEN coalesce(");
+			buffer_puts(&sql, "pg_catalog.current_setting('request.jwt.claim.");
+			buffer_puts(&sql, view->policies[p]->absent[i]);
+			buffer_puts(&sql, "', true)");
+			is_guarded = true;
+		}
+	if (is_guarded)
+		buffer_puts(&sql, ") IS NULL THEN 1 ELSE 0 END");
+	return buffer_take(&sql);
+}
+
+/*
+ * Sends the job. Its first statement after BEGIN takes the snapshot, with the daemon's own rights; then the
+ * role is taken on for good, since policies are somebody's code, and what they set is rolled back.
+ */
 static void
-submit_snapshot(struct snapshot *snapshot, const char *sql, const char **params, unsigned nparams)
+submit_snapshot(struct snapshot *snapshot)
 {
 	const char *role[] = {snapshot->role->role, snapshot->view->claims};
-	const char *claims[] = {snapshot->view->claims};
+	bool		is_fresh = snapshot->is_repeated;
+	char	   *enter = enter_sql(snapshot->view, is_fresh);
 	const struct db_statement statements[] = {
 		{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL},
 		{"SELECT realtime.position()", 0, NULL},
-		{claims_sql, 1, claims},
-		{"SELECT pg_catalog.set_config('role', $1, true),"
-		" pg_catalog.set_config('request.jwt.claims', $2, true)", 2, role},
-		{sql, nparams, params},
-		{"COMMIT", 0, NULL},
+		{enter, 2, role},
+		{snapshot->key, snapshot->nparams, (const char *const *) snapshot->params},
+		{"ROLLBACK", 0, NULL},
 		{"SELECT realtime.flush()", 0, NULL},
 	};
+	unsigned	n = sizeof(statements) / sizeof(statements[0]);
+	struct db  *db = snapshot->worker->shared->db;
 
-	snapshot->job = db_submit(snapshot->worker->shared->db, statements, 7, snapshot_row,
-							  snapshot_done, snapshot);
+	snapshot->is_fresh = is_fresh;
+	snapshot->is_repeated = false;
+	memory_free(snapshot->position);
+	snapshot->position = NULL;
+	if (is_fresh)
+		snapshot->job = db_submit_fresh(db, statements, n, snapshot_row, snapshot_done, snapshot);
+	else
+		snapshot->job = db_submit(db, statements, n, snapshot_row, snapshot_done, snapshot);
+	memory_free(enter);
 }
 
 void
@@ -264,7 +311,11 @@ snapshot_start(struct worker *worker, struct subscription *subscription)
 		snapshot->max_bytes = worker->options->max_snapshot;
 		snapshot->next = worker->catchups->snapshots;
 		worker->catchups->snapshots = snapshot;
-		submit_snapshot(snapshot, text, params, nparams);
+		snapshot->nparams = nparams;
+		snapshot->params = memory_alloc_zeroed(sizeof(char *) * (nparams + 1));
+		for (unsigned i = 0; i < nparams; i++)
+			snapshot->params[i] = memory_copy_string(params[i], strlen(params[i]));
+		submit_snapshot(snapshot);
 	}
 	else
 		memory_free(text);

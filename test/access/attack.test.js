@@ -351,3 +351,28 @@ test('snapshots are read under the same role, claims and policies', async () =>
 	await peer.settle(await desk.write('DELETE FROM snap'));
 	assert.deepEqual(view.story.sort(), ['deleted 1', 'deleted 2', 'deleted 4', 'deleted 7']);
 });
+
+test('a claim that a token lacks is null in a snapshot, whatever the pool\'s sessions have had', async () =>
+{
+	await desk.sql(`CREATE TABLE lacking (id integer PRIMARY KEY, owner text); SELECT realtime.enable('lacking', 'x', 'lacking');
+		GRANT SELECT ON lacking TO web_user; ALTER TABLE lacking ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY p ON lacking USING ((owner = current_setting('request.jwt.claim.team', true)) IS NOT FALSE);
+		INSERT INTO lacking VALUES (1, 'red'), (2, 'blue'), (3, '')`);
+	const snapshot = async (claims) =>
+	{
+		const peer = await desk.peer(undefined, { token: token(claims) });
+		const view = await peer.subscribe({ feature: 'x', entity: 'lacking', snapshot: true });
+		const { ids } = view;
+
+		await peer.close();
+		return ids;
+	};
+
+	for (let round = 0; round < 3; round++)
+	{
+		// As many at once as use every session of the pool.
+		assert.deepEqual(await Promise.all(Array.from({ length: 12 }, (_, i) => snapshot({ team: 'red', sub: `u${i}` }))), Array(12).fill(['1']));
+		assert.deepEqual(await Promise.all(Array.from({ length: 12 }, (_, i) => snapshot(i % 2 ? { sub: `u${i}` } : { team: '', sub: `u${i}` }))),
+			Array(12).fill(['1', '2', '3']));
+	}
+});
