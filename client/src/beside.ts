@@ -6,16 +6,17 @@
 import type { ConnectionOptions, TokenReason } from './connection.js';
 import { RealtimeError } from './error.js';
 import { poll } from './poll.js';
-import { readFrame, type SnapshotRow, type Subscription } from './protocol.js';
+import { readFrame, type Subscription } from './protocol.js';
+import type { Stage } from './stage.js';
 import type { ChannelContext } from './transport.js';
-import type { Item } from './view.js';
+import { createView } from './view.js';
 
 /**
- * Adds what a subscription brings to items; returns the position that they end at. Asks for a token when there
+ * Puts what a subscription brings on a stage; returns the position that they end at. Asks for a token when there
  * is none, and once more when it is refused. Rejects as fetch does, or with what the server says.
  */
 export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, token: ConnectionOptions['token'],
-	subscription: Subscription, signal: AbortSignal, items: Item[]): Promise<string>
+	subscription: Subscription, signal: AbortSignal, stage: Stage): Promise<string>
 {
 	const context = { ...from };
 
@@ -38,7 +39,7 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 				context.token = await token(reason) ?? undefined;
 			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout },
 				controller.signal);
-			const end = readItems(frames, items);
+			const end = readItems(frames, stage);
 
 			return position ?? end ?? '';
 		}
@@ -57,9 +58,9 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 }
 
 /** Reads the frames of a poll as items; returns the last position. Throws what the server refuses. */
-function readItems(frames: unknown[], items: Item[]): string | undefined
+function readItems(frames: unknown[], stage: Stage): string | undefined
 {
-	let rows: SnapshotRow[] = [];
+	const view = createView('', {});
 	let position: string | undefined;
 
 	for (const input of frames)
@@ -73,15 +74,9 @@ function readItems(frames: unknown[], items: Item[]): string | undefined
 		switch (frame.op)
 		{
 			case 'snapshot':
-				rows = [...rows, ...frame.rows];
-				if (frame.last)
-					items.push({ kind: 'load', rows });
-				break;
 			case 'commit':
-				items.push({ kind: 'events', tx: frame.tx, events: frame.events });
-				break;
 			case 'gap':
-				items.push({ kind: 'gap', reason: frame.reason, position: undefined });
+				stage.take(view, frame);
 				break;
 			case 'position':
 			case 'subscribed':

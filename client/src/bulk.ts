@@ -48,16 +48,22 @@ export class BulkOperations
 		return true;
 	}
 
-	/** Forgets an operation, or all of them. */
-	forget(id?: string): void
+	/** Forgets an operation that has ended; whether it did. */
+	dismiss(id: string): boolean
 	{
-		for (const [key, { timer }] of this.all)
-		{
-			if (id !== undefined && key !== id)
-				continue;
-			clearTimeout(timer);
-			this.all.delete(key);
-		}
+		const { operation, timer } = this.all.get(id) ?? {};
+
+		if (!operation || operation.status === 'running')
+			return false;
+		clearTimeout(timer);
+		return this.all.delete(id);
+	}
+
+	/** Forgets all of them. */
+	forget(): void
+	{
+		this.all.forEach(({ timer }) => clearTimeout(timer));
+		this.all.clear();
 	}
 
 	/** Keeps an operation: a running one until it is lost, an ended one for as long again. */

@@ -5,6 +5,7 @@
 
 import type { Conflict, ConflictField, Operation } from './pending.js';
 import type { FilterTerm, Id, SnapshotRow } from './protocol.js';
+import type { LockRequest } from './queue.js';
 import type { Resolution } from './resolution.js';
 
 /** How writes reach the server: whatever API the application has. Each may be missing. */
@@ -46,11 +47,18 @@ export interface Saved
 	loadedAt: number;
 }
 
+/** Keeps values by key: rows (`Saved`), and with `keepQueue` changes that wait. */
 export interface Storage
 {
-	load(key: string): Promise<Saved | undefined>;
-	save(key: string, saved: Saved): Promise<void>;
+	load(key: string): Promise<unknown>;
+	save(key: string, saved: any): Promise<void>;
 	remove(key: string): Promise<void>;
+}
+
+/** Something else that tells when it changes: another store, or what an adapter made of one. */
+export interface Dependency
+{
+	subscribe(listener: () => void): () => void;
 }
 
 export interface StoreConfig<T extends object>
@@ -88,9 +96,24 @@ export interface StoreConfig<T extends object>
 	api?: StoreApi<T>;
 	readReply?: (reply: unknown) => Reply<T>;
 
+	/** Further calls of the API by name, for changes that are made with them: `update(id, patch, 'approve')`. */
+	requests?: Record<string, (id: Id, patch: Partial<T>) => Promise<unknown>>;
+
 	/** User actions that may wait while offline; 0: refuse them. Default: 100. */
 	offlineLimit?: number;
 	isOffline?: () => boolean;
+
+	/**
+	 * Milliseconds that changes made offline wait at most, when the network is back, until the rows have what others did.
+	 * Default: 5 s.
+	 */
+	catchUpTimeout?: number;
+
+	/** Changes that wait survive a reload of the page. Needs `storage` and Web Locks. Default: false. */
+	keepQueue?: boolean;
+
+	/** In place of the browser's. */
+	locks?: LockRequest;
 
 	/** How often an update or a removal is sent again after a network failure. Default: 3. */
 	retries?: number;
@@ -100,6 +123,9 @@ export interface StoreConfig<T extends object>
 	lockOf?: (row: T) => Lock | null | undefined;
 	canEdit?: (row: T) => boolean;
 	canDelete?: (row: T) => boolean;
+
+	/** What `lockOf`, `canEdit` and `canDelete` look at besides the row: when it changes, they are asked again. */
+	dependsOn?: readonly Dependency[];
 
 	/** Resolves conflicts as they come. */
 	resolveConflict?: Resolution<T>;
@@ -127,6 +153,11 @@ export interface Item<T>
 	/** A write is under way. */
 	readonly isLoading: boolean;
 	readonly isDeleting: boolean;
+
+	/** A change waits to be sent: offline, for its turn, or for a conflict to be resolved. */
+	readonly isWaiting: boolean;
+
+	/** It has a draft: edits that nobody has saved. */
 	readonly hasUnsavedChanges: boolean;
 	readonly hasConflict: boolean;
 

@@ -12,70 +12,28 @@
 // 3. What trying again soon does not mend (a refused token or origin) is the state `error`, with the
 //	  longest pauses; it, too, ends by itself when the server takes us.
 // 4. On a fallback, the first transport is tried every now and then beside it, and takes over.
-// 5. A channel without send() is one-way: changes of subscriptions or token reopen it.
+// 5. When the browser says that it is offline the channel is given up: what comes after is resumed from where it
+//	  stopped, so that all that was missed comes first. `online` ends the pause, which is long until then.
+// 6. A channel without send() is one-way: changes of subscriptions or token reopen it.
 
 import { report } from './error.js';
-import { readFrame, type BadFrame, type Frame } from './protocol.js';
+import { readFrame } from './protocol.js';
 import { Value, type Observable } from './signal.js';
-import type { Channel, ChannelContext, Transport } from './transport.js';
+import type { ConnectionHandler, ConnectionOptions, State, Status, TokenReason } from './status.js';
+import type { Channel, ChannelContext } from './transport.js';
 
-export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'error';
-
-/** Why a token is asked for. */
-export type TokenReason = 'connect' | 'expiring' | 'expired' | 'unauthorized';
-
-export interface Status
-{
-	readonly state: State;
-
-	/** Why it is not connected: `closed`, `network`, `timeout`, `restart`, `slow`, `expired`, `unauthorized`, … */
-	readonly reason?: string;
-
-	/** For people. */
-	readonly message?: string;
-
-	/** Pauses since the last lasting connection. */
-	readonly attempt: number;
-	readonly transport?: string;
-}
-
-export interface ConnectionOptions
-{
-	transports: Transport[];
-
-	/** Gives a token, or null for none. Called for each connection and before a token expires. */
-	token?: (reason: TokenReason) => Promise<string | null | undefined> | string | null | undefined;
-
-	/** Milliseconds: the first pause at most, any pause at most, until `welcome`, between tries to come back. */
-	minDelay: number;
-	maxDelay: number;
-	connectTimeout: number;
-	upgradeInterval: number;
-
-	/** A channel that lasted so long was a good one: pauses start small again. */
-	stableAfter: number;
-	fetch: typeof fetch;
-	WebSocket: typeof WebSocket | undefined;
-	random: () => number;
-}
-
-/** What the connection tells its client. */
-export interface ConnectionHandler
-{
-	subscriptions(): object[];
-
-	/** Frames can be sent; on a one-way channel, the request was accepted. */
-	ready(isOneWay: boolean): void;
-	lost(): void;
-	frame(frame: Frame): void;
-	bad(bad: BadFrame, frame: unknown): void;
-}
+export type * from './status.js';
 
 const reasons: Record<number, string> = {
 	401: 'unauthorized', 403: 'forbidden', 429: 'rate_limited', 503: 'unavailable', 1012: 'restart',
 	4001: 'unauthorized', 4003: 'expired', 4008: 'slow', 4029: 'rate_limited'
 };
 const authRef = 'auth';
+const offline = 'offline';
+
+// Milliseconds before its end that the server gives notice of a token's; the shortest time between two tokens.
+const notice = 60000;
+const leastAge = 1000;
 
 /** A channel and who hears it. It is heard while it is the channel or the probe. */
 interface Link extends Channel
@@ -104,7 +62,8 @@ export class Connection
 	#heartbeat = 25;
 	#lastSeen = 0;
 	#reason: TokenReason = 'connect';
-	#problem = { code: '', message: '' };	// of the last error frame that belongs to no message
+	#tokenSince = 0;
+	#problem: { code: string; message?: string } | undefined;	// the last error frame that belongs to no message
 	#ears: AbortController | undefined;
 
 	/** The token in use. */
@@ -188,7 +147,7 @@ export class Connection
 			{
 				const since = this.#lastSeen = performance.now();
 
-				this.#after('wake', 5000, () => this.#lastSeen === since && this.#fail(0, 'timeout', 'no answer'));
+				this.#after('wake', 5000, () => this.#lastSeen === since && this.#fail(0, 'timeout'));
 			}
 			if (this.#index > 0)
 				this.#upgrade();
@@ -213,6 +172,7 @@ export class Connection
 		const { document, addEventListener } = globalThis;
 
 		addEventListener?.('online', () => this.wake(), { signal });
+		addEventListener?.('offline', () => this.#fail(0, offline), { signal });
 		document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.wake(), { signal });
 	}
 
@@ -242,7 +202,7 @@ export class Connection
 		this.#channel?.close();
 		this.#probe?.close();
 		this.#channel = this.#probe = undefined;
-		this.#problem = { code: '', message: '' };
+		this.#problem = undefined;
 		if (wasReady)
 			this.#handler.lost();
 	}
@@ -253,6 +213,7 @@ export class Connection
 		try
 		{
 			this.token = await this.#options.token?.(reason) ?? undefined;
+			this.#tokenSince = performance.now();
 			return true;
 		}
 		catch (error)
@@ -281,18 +242,25 @@ export class Connection
 			if (generation !== this.#generation)
 				return;
 			if (!isFetched)
-				return this.#fail(0, 'token', 'the token callback failed');
+				return this.#fail(0, 'token');
 		}
 		this.#reason = 'connect';
-		this.#after('connect', this.#options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
-		this.#channel = this.#link(this.#index, (frame) => this.#receive(frame),
-			(code, message) => this.#fail(code, undefined, message));
+		this.#adopt(this.#link(this.#index));
 	}
 
-	/** Opens a channel of a transport; link.frame and link.closed may be changed later. */
-	#link(index: number, frame: Link['frame'], closed: Link['closed']): Link
+	/** Makes a link the channel. */
+	#adopt(link: Link): void
 	{
-		const link: Link = { frame, closed, close: () => {} };
+		this.#channel = link;
+		link.frame = (frame) => this.#receive(frame);
+		link.closed = (code, message) => this.#fail(code, undefined, message);
+		this.#after('connect', this.#options.connectTimeout, () => this.#fail(0, 'timeout'));
+	}
+
+	/** Opens a channel of a transport. It is heard as soon as it is the channel or the probe. */
+	#link(index: number): Link
+	{
+		const link = { close: () => {} } as Link;
 		const isOpen = () => this.#channel === link || this.#probe === link;
 		const context: ChannelContext = {
 			base: this.base,
@@ -349,7 +317,7 @@ export class Connection
 				// Without our ref it is the handshake's identity, which our token replaces.
 				return frame.ref === authRef ? this.#becomeReady() : undefined;
 			case 'expiring':
-				return void this.#renew();
+				return this.#expiring(frame.expires * 1000 - Date.now());
 			case 'pong':
 				return;
 			case 'error':
@@ -360,7 +328,7 @@ export class Connection
 					return this.#fail(0, this.#isReady && frame.code === 'forbidden' ? 'expired' : frame.code, frame.message);
 				if ((frame.ref ?? undefined) === undefined && frame.view === undefined)
 				{
-					this.#problem = { code: frame.code, message: frame.message ?? '' };
+					this.#problem = frame;
 					return;
 				}
 		}
@@ -390,7 +358,7 @@ export class Connection
 		}
 		else
 			this.#hasUsedFirst = true;
-		this.#handler.ready(this.isOneWay);
+		this.#handler.ready();
 	}
 
 	/** Ends a channel that is silent for over two heartbeats; asks after one. */
@@ -403,14 +371,25 @@ export class Connection
 			const silence = performance.now() - this.#lastSeen;
 
 			if (silence > beat * 2.5)
-				return this.#fail(0, 'timeout', 'the connection is silent');
+				return this.#fail(0, 'timeout');
 			if (silence > beat * 1.2)
 				this.send({ op: 'ping' });
 			this.#watch();
 		});
 	}
 
-	/** The token expires soon: sends a new one. */
+	/**
+	 * The token expires so soon. Gets another one at half of its time, as far as that is not over: of tokens that live
+	 * for less than the notice each begins with this.
+	 */
+	#expiring(left: number): void
+	{
+		const age = performance.now() - this.#tokenSince;
+
+		this.#after('renew', Math.max((Math.min(left, notice) - age) / 2, leastAge - age), () => void this.#renew());
+	}
+
+	/** Sends a new token. */
 	async #renew(): Promise<void>
 	{
 		const generation = this.#generation;
@@ -434,7 +413,10 @@ export class Connection
 		if (this.#probe)
 			return;
 		this.#after('upgrade', this.#options.connectTimeout, end);
-		const probe: Link = this.#link(0, (input) =>
+		const probe = this.#probe = this.#link(0);
+
+		probe.closed = end;
+		probe.frame = (input) =>
 		{
 			const frame = readFrame(input);
 
@@ -443,24 +425,20 @@ export class Connection
 			this.#probe = undefined;
 			this.#drop();
 			this.#index = 0;
-			this.#channel = probe;
-			probe.frame = (next) => this.#receive(next);
-			probe.closed = (code, message) => this.#fail(code, undefined, message);
-			this.#after('connect', this.#options.connectTimeout, () => this.#fail(0, 'timeout', 'no answer in time'));
+			this.#adopt(probe);
 			this.#receive(input);
-		}, end);
-		this.#probe = probe;
+		};
 	}
 
 	/** The channel failed, or was refused: decides when to try what next. */
-	#fail(code: number, reason = reasons[code] || this.#problem.code || 'network',
+	#fail(code: number, reason = reasons[code] || this.#problem?.code || (globalThis.navigator?.onLine === false ? offline : 'network'),
 		message?: string): void
 	{
 		const { transports, minDelay, maxDelay, random } = this.#options;
 		const wasReady = this.#isReady;
 		const isRefused = ['unauthorized', 'expired'].includes(reason);
 		let isError = ['forbidden', 'protocol', 'token'].includes(reason);
-		const text = message || this.#problem.message;
+		const text = message || this.#problem?.message;
 		let delay: number | undefined;
 
 		this.#drop();
@@ -473,18 +451,18 @@ export class Connection
 			else
 				isError = true;
 		}
-		else if (!wasReady && !isError && ++this.#tried < transports.length)
+		else if (!wasReady && !isError && reason !== offline)
 		{
-			this.#index = (this.#index + 1) % transports.length;
-			delay = 0;
-		}
-		else if (!wasReady && !isError)
-		{
-			this.#tried = 0;
-			this.#index = 0;
+			if (++this.#tried < transports.length)
+			{
+				this.#index = (this.#index + 1) % transports.length;
+				delay = 0;
+			}
+			else
+				this.#tried = this.#index = 0;
 		}
 		delay ??= random() * Math.min(maxDelay, minDelay * 2 ** this.#attempt);
-		if (isError)
+		if (isError || reason === offline)
 			delay = maxDelay * (0.5 + random() / 2);
 		if (delay > 0)
 			this.#attempt++;

@@ -23,8 +23,11 @@ export interface ClientOptions extends Partial<ConnectionOptions>
 	/** Milliseconds that the connection is kept when nobody wants anything any more. */
 	linger?: number;
 
-	/** Told of each frame that could not be read. They are counted in `stats`, too. */
+	/** Told of each frame that could not be read, and of each event that `check` finds bad. They are counted in `stats`, too. */
 	onBadFrame?: (problem: string, frame: unknown) => void;
+
+	/** What is wrong with an event; such events are dropped. See `registry` of RealtimeClient. */
+	check?: ((event: RealtimeEvent) => string | undefined) | undefined;
 }
 
 
@@ -53,6 +56,7 @@ export interface Page<T = Row>
 export interface ClientStats
 {
 	badFrames: number;
+	badEvents: number;
 	duplicates: number;
 	gaps: number;
 	connections: number;
@@ -60,7 +64,7 @@ export interface ClientStats
 
 export class RealtimeCore
 {
-	readonly stats: ClientStats = { badFrames: 0, duplicates: 0, gaps: 0, connections: 0 };
+	readonly stats: ClientStats = { badFrames: 0, badEvents: 0, duplicates: 0, gaps: 0, connections: 0 };
 	readonly #views: Views;
 
 	/** `url` is the notifier's, http(s) or ws(s); by default where the page comes from. Connects when needed. */
@@ -176,7 +180,7 @@ export class RealtimeCore
 			const [column, direction] = (order?.[0] ?? '').split('.');
 
 			if (!column || after[column] === undefined || after[column] === null)
-				throw new RealtimeError('bad_request', 'after needs an order whose column the row has');
+				throw new RealtimeError('bad_request', 'after needs an order by a column of the row');
 			terms.push([column, direction === 'desc' ? 'lt' : 'gt', after[column]]);
 		}
 		const items: Item[] = [];
@@ -190,7 +194,7 @@ export class RealtimeCore
 			if (item.kind === 'load')
 				return { rows: item.rows as SnapshotRow<T>[], position };
 		}
-		throw new RealtimeError('incomplete', 'the answer has no rows');
+		throw new RealtimeError('incomplete', 'no rows');
 	}
 
 	/** One record by its id, or null. `key` names the column of a one-column key. */

@@ -27,7 +27,7 @@ export async function readEvents(body: ReadableStream<Uint8Array>, data: (text: 
 		for (const line of pieces)
 		{
 			if (line.startsWith('data:'))
-				lines.push(line.slice(line[5] === ' ' ? 6 : 5));
+				lines.push(line.slice(5));		// a blank before JSON does no harm
 			else if (line === '' && lines.length > 0)
 			{
 				data(lines.join('\n'));

@@ -3,7 +3,7 @@
 // index.ts
 //	What the package offers. Importing it does nothing: it is safe on a server.
 
-export { RealtimeClient } from './client.js';
+export { RealtimeClient, type RealtimeClientOptions } from './client.js';
 export type { BulkOperation, Item, Lock, Reply, Saved, Storage, StoreApi, StoreConfig,
 	StoreState } from './config.js';
 export type { State, Status, TokenReason } from './connection.js';
@@ -16,6 +16,7 @@ export { longPoll } from './poll.js';
 export { covers, includes, parsePosition, type Position } from './position.js';
 export type { EventMeta, FilterTerm, Frame, Id, Operator, Priority, RealtimeEvent, Row, SnapshotRow,
 	Subscription } from './protocol.js';
+export type { Registry } from './registry.js';
 export type { Choice, Resolution } from './resolution.js';
 export { batch, type Observable } from './signal.js';
 export { EntityStore, type Request, type StoreHandler } from './store.js';

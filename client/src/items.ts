@@ -17,6 +17,8 @@ import type { BaseRow } from './rows.js';
 
 const heldTime = 3000;
 
+type Rights = Pick<Item<unknown>, 'isLocked' | 'lockedBy' | 'canEdit' | 'canDelete'>;
+
 export class Items<T extends object>
 {
 	private readonly shown = new Map<string, Item<T>>();
@@ -104,6 +106,18 @@ export class Items<T extends object>
 		this.touch(to);
 	}
 
+	/** Shows those rows anew whose locks and rights are others now, because of something besides them. */
+	recheck(): void
+	{
+		for (const [key, item] of this.shown)
+		{
+			const now = this.rightsOf(key, item.data, item.isDeleting);
+
+			if (Object.entries(now).some(([name, value]) => item[name as keyof Rights] !== value))
+				this.touch(key);
+		}
+	}
+
 	/** All items in the order of the rows, then those that are being added. */
 	compute(rows: ReadonlyMap<string, BaseRow>, conflicting: ReadonlySet<string>): Item<T>[]
 	{
@@ -135,32 +149,47 @@ export class Items<T extends object>
 		return items;
 	}
 
+	/** Who has locked a row, and what may be done with it. */
+	private rightsOf(key: string, data: Readonly<T>, isDeleting: boolean): Rights
+	{
+		const { user, lockOf, canEdit, canDelete } = this.config;
+		const said = this.locks.get(key);
+		const found = said ?? lockOf?.(data);
+		const lock = found && (found.expiresAt ?? Infinity) > Date.now() ? found : undefined;
+		const isLocked = !!lock && lock.owner !== user;
+		const isFree = !isLocked && !isDeleting;
+
+		this.locks.derive(key, said ? undefined : lock);
+		return {
+			isLocked,
+			lockedBy: lock?.owner ?? null,
+			canEdit: isFree && (canEdit?.(data) ?? true),
+			canDelete: isFree && (canDelete?.(data) ?? true)
+		};
+	}
+
 	/** The item of a row as it is shown; undefined when it is not. */
 	private build(key: string, row: BaseRow | undefined, hasConflict: boolean): Item<T> | undefined
 	{
-		const { user, lockOf, canEdit, canDelete, enableOptimisticUpdates = true } = this.config;
 		const ops = this.pending.of(key);
-		const data = this.pending.overlay(key, row?.data, enableOptimisticUpdates) as T | undefined;
+		const data = this.pending.overlay(key, row?.data, this.config.enableOptimisticUpdates ?? true) as T | undefined;
+		const isDeleting = ops.some(({ kind }) => kind === 'remove');
 
 		if (!data)
+		{
+			this.locks.derive(key, undefined);
 			return undefined;
-		const lock = this.locks.get(key) ?? lockOf?.(data);
-		const isLocked = !!lock && lock.owner !== user && (lock.expiresAt ?? Infinity) > Date.now();
-		const isDeleting = ops.some(({ kind }) => kind === 'remove');
-		const isFree = !isLocked && !isDeleting;
-
+		}
 		return {
 			id: row?.id ?? ops[0]!.id,
 			key: this.names.get(key) ?? key,
 			data,
 			isLoading: ops.some(({ state }) => state === 'sending' || state === 'sent'),
 			isDeleting,
-			hasUnsavedChanges: ops.some(({ state }) => state !== 'sent'),
+			isWaiting: ops.some(({ state }) => state === 'waiting'),
+			hasUnsavedChanges: ops.some(({ state }) => state === 'draft'),
 			hasConflict,
-			isLocked,
-			lockedBy: lock?.owner ?? null,
-			canEdit: isFree && (canEdit?.(data) ?? true),
-			canDelete: isFree && (canDelete?.(data) ?? true),
+			...this.rightsOf(key, data, isDeleting),
 			local: this.local.get(key) ?? {}
 		};
 	}

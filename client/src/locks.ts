@@ -19,7 +19,9 @@ function time(value: unknown): number | undefined
 export class Locks
 {
 	private readonly all = new Map<string, Lock>();
+	private readonly derived = new Map<string, number>();		// when the locks end that rows say
 	private timer: ReturnType<typeof setTimeout> | undefined;
+	private first = Infinity;		// when the timer comes
 
 	/** `expired` is called with the key of a row whose lock has ended by itself. */
 	constructor(private readonly expired: (key: string) => void)
@@ -46,11 +48,25 @@ export class Locks
 
 	set(key: string, lock: Lock | undefined): void
 	{
-		if (lock)
-			this.all.set(key, lock);
-		else
-			this.all.delete(key);
-		this.wait();
+		this.all.delete(key);
+		if (!lock)
+			return;
+		this.all.set(key, lock);
+		this.wait(lock.expiresAt);
+	}
+
+	/** The lock that a row's columns say, or none. It is looked at again when it ends. */
+	derive(key: string, lock: Lock | null | undefined): void
+	{
+		const { expiresAt } = lock ?? {};
+
+		if (expiresAt === this.derived.get(key))
+			return;
+		this.derived.delete(key);
+		if (expiresAt === undefined)
+			return;
+		this.derived.set(key, expiresAt);
+		this.wait(expiresAt);
 	}
 
 	/** The keys of the rows that somebody has locked; forgets the locks. */
@@ -59,36 +75,48 @@ export class Locks
 		const keys = [...this.all.keys()];
 
 		this.all.clear();
-		clearTimeout(this.timer);
 		return keys;
 	}
 
-	/** The keys of the rows that an owner has locked. */
-	of(owner: string): string[]
+	/** Nobody looks any more. */
+	stop(): void
 	{
-		return [...this.all].filter(([, lock]) => lock.owner === owner).map(([key]) => key);
+		clearTimeout(this.timer);
+		this.first = Infinity;
+		this.derived.clear();
 	}
 
-	/** Waits for the lock that ends first. */
-	private wait(): void
+	/** Waits for the end of a lock, if none ends before. */
+	private wait(end = Infinity): void
 	{
-		const ends = [...this.all.values()].map(({ expiresAt = Infinity }) => expiresAt);
-		const first = Math.min(...ends);
-
-		clearTimeout(this.timer);
-		if (first === Infinity)
+		if (end >= this.first)
 			return;
-		this.timer = setTimeout(() =>
+		this.first = end;
+		clearTimeout(this.timer);
+		this.timer = setTimeout(() => this.expire(), Math.min(Math.max(end - Date.now(), 0) + 1, 2 ** 31 - 1));
+	}
+
+	/** Ends what has expired. */
+	private expire(): void
+	{
+		const now = Date.now();
+		const keys = new Set<string>();
+
+		for (const [key, { expiresAt = Infinity }] of this.all)
 		{
-			for (const [key, { expiresAt = Infinity }] of this.all)
-			{
-				if (expiresAt <= Date.now())
-				{
-					this.all.delete(key);
-					this.expired(key);
-				}
-			}
-			this.wait();
-		}, Math.min(Math.max(first - Date.now(), 0) + 1, 2 ** 31 - 1));
+			if (expiresAt <= now && this.all.delete(key))
+				keys.add(key);
+		}
+		for (const [key, expiresAt] of this.derived)
+		{
+			if (expiresAt <= now && this.derived.delete(key))
+				keys.add(key);
+		}
+		this.first = Infinity;
+		for (const { expiresAt } of this.all.values())
+			this.wait(expiresAt);
+		for (const expiresAt of this.derived.values())
+			this.wait(expiresAt);
+		keys.forEach((key) => this.expired(key));
 	}
 }

@@ -3,16 +3,25 @@
 // outbox.ts
 //	Sends local changes: those of a row one after the other, none while offline or in conflict, again after
 //	a network failure where repeating is safe.
+//
+// Model
+// 1. What is to be sent while offline is `held`. When the network is back, it is not sent before the rows have
+//	  what others did meanwhile: else nobody could see that it conflicts. Where that cannot be known (the notifier is
+//	  away), it goes after `catchUpTimeout`.
+// 2. After a network failure an update or a removal waits, longer each time; then, if the rows are behind, as in 1.
 
 import { RealtimeError } from './error.js';
 import type { Pending, PendingOperation } from './pending.js';
-import type { Id, Row } from './protocol.js';
+import type { Row } from './protocol.js';
 
 export interface OutboxHost
 {
 	/** Reads a reply. Throws when it is a refusal. */
 	read(reply: unknown): { tx?: string | number | undefined; row?: object | null | undefined };
 	isOffline(): boolean;
+
+	/** Whether what others did may not be known. */
+	isBehind(): boolean;
 
 	/** Whether somebody else's change must be dealt with first. */
 	isConflicting(op: PendingOperation): boolean;
@@ -23,6 +32,21 @@ export interface OutboxHost
 	touch(key: string): void;
 }
 
+export interface OutboxLimits
+{
+	/** How many changes may wait while offline. */
+	offlineLimit: number;
+
+	/** How often an update or a removal is sent again. */
+	retries: number;
+
+	/** Milliseconds that what was held waits for the rows at most. */
+	catchUpTimeout: number;
+}
+
+/** What an operation is made with. */
+export type NewOperation = Pick<PendingOperation, 'kind' | 'key' | 'id' | 'patch' | 'baseline' | 'name' | 'request'>;
+
 /** Whether an error says that nobody knows what became of the request. */
 function isNetworkError(error: unknown): boolean
 {
@@ -32,23 +56,25 @@ function isNetworkError(error: unknown): boolean
 export class Outbox
 {
 	private readonly retrying = new Map<PendingOperation, ReturnType<typeof setTimeout>>();
+	private readonly held = new Set<PendingOperation>();
+	private catchUp: ReturnType<typeof setTimeout> | undefined;
 
-	constructor(private readonly pending: Pending, private readonly host: OutboxHost, private readonly limit: number,
-		private readonly retries: number)
+	constructor(private readonly pending: Pending, private readonly host: OutboxHost, private readonly limits: OutboxLimits)
 	{
 	}
 
 	/** Adds a change and sends it when its turn comes. The promise has the reply, or the error. */
-	put(kind: PendingOperation['kind'], key: string, id: Id, patch: Row, baseline: Row,
-		request: PendingOperation['request']): Promise<unknown>
+	put(op: NewOperation): Promise<unknown>
 	{
-		const { ops } = this.pending;
-
-		if (this.host.isOffline() && ops.filter(({ state }) => state === 'waiting').length >= this.limit)
+		if (this.isFull)
 			return Promise.reject(new RealtimeError('offline', 'offline, and no more changes can wait'));
 		return new Promise((resolve, reject) =>
 		{
-			this.add({ kind, key, id, patch, baseline, state: 'waiting', request, resolve, reject });
+			const added = this.add({ ...op, state: 'waiting', resolve, reject });
+
+			// In order: nothing overtakes what is held.
+			if (this.held.size > 0)
+				this.hold(added);
 			this.pump();
 		});
 	}
@@ -63,13 +89,46 @@ export class Outbox
 		return full;
 	}
 
+	/** Takes changes of a former page, which come before all others. They wait like those of an offline time. */
+	takeOver(ops: PendingOperation[]): void
+	{
+		this.pending.ops.unshift(...ops);
+		for (const op of ops)
+		{
+			this.hold(op);
+			this.host.touch(op.key);
+		}
+	}
+
+	/** How many more changes may wait. */
+	get room(): number
+	{
+		return this.limits.offlineLimit - this.pending.ops.filter(({ state }) => state === 'waiting').length;
+	}
+
+	/** Whether a change would have to wait and cannot. */
+	get isFull(): boolean
+	{
+		return (this.host.isOffline() || this.held.size > 0) && this.room <= 0;
+	}
+
+	/** Whether something waits for the rows. */
+	get isHolding(): boolean
+	{
+		return this.held.size > 0;
+	}
+
 	/** Sends what can be sent now. */
 	pump(): void
 	{
 		const busy = new Set<string>();
 
 		if (this.host.isOffline())
+		{
+			this.pending.ops.filter(({ state, isDue }) => state === 'waiting' && isDue).forEach((op) => this.hold(op));
 			return;
+		}
+		this.awaitRows();
 		for (const op of [...this.pending.ops])
 		{
 			if (op.state === 'waiting' && op.isDue && !busy.has(op.key) && !this.host.isConflicting(op))
@@ -79,19 +138,44 @@ export class Outbox
 		}
 	}
 
-	/** What waits for a retry goes now. */
-	hurry(): void
+	/** The rows have what others did: what was held goes, and what waits for a retry. */
+	release(): void
 	{
-		for (const op of this.retrying.keys())
-			this.due(op);
+		if (this.host.isOffline())
+			return;
+		clearTimeout(this.catchUp);
+		this.catchUp = undefined;
+		for (const op of [...this.held, ...this.retrying.keys()])
+		{
+			clearTimeout(this.retrying.get(op));
+			op.isDue = true;
+		}
+		this.held.clear();
+		this.retrying.clear();
 		this.pump();
 	}
 
-	private due(op: PendingOperation): void
+	private hold(op: PendingOperation): void
 	{
-		clearTimeout(this.retrying.get(op));
-		this.retrying.delete(op);
-		op.isDue = true;
+		op.isDue = false;
+		this.held.add(op);
+	}
+
+	/** What is held waits for the rows from now on. */
+	private awaitRows(): void
+	{
+		for (const op of this.held)
+		{
+			if (!this.pending.ops.includes(op))
+				this.held.delete(op);
+		}
+		if (this.held.size === 0 || this.catchUp !== undefined)
+			return;
+		this.catchUp = setTimeout(() =>
+		{
+			this.catchUp = undefined;
+			this.release();
+		}, this.limits.catchUpTimeout);
 	}
 
 	private async send(op: PendingOperation): Promise<void>
@@ -111,7 +195,7 @@ export class Outbox
 		}
 		catch (error)
 		{
-			if (isNetworkError(error) && op.kind !== 'add' && op.attempts <= this.retries)
+			if (isNetworkError(error) && op.kind !== 'add' && op.attempts <= this.limits.retries)
 				this.again(op);
 			else
 			{
@@ -131,7 +215,10 @@ export class Outbox
 		this.host.touch(op.key);
 		this.retrying.set(op, setTimeout(() =>
 		{
-			this.due(op);
+			this.retrying.delete(op);
+			op.isDue = true;
+			if (this.host.isBehind())
+				this.hold(op);
 			this.pump();
 		}, Math.min(30000, 500 * 2 ** op.attempts)));
 	}

@@ -49,11 +49,16 @@ export interface PendingOperation
 	/** The row of the reply. */
 	row: Row | undefined;
 	attempts: number;
+
+	/** It may be sent: waits neither for a retry nor for the network. */
 	isDue: boolean;
 
 	/** The stream has what it did: the base has it as soon as it is current. */
 	isSynced: boolean;
+
+	/** What it is sent with; its name if it has one, by which another page can send it. */
 	request: ((id: Id, patch: Row) => Promise<unknown>) | undefined;
+	name: string | undefined;
 	resolve: (reply: unknown) => void;
 	reject: (error: unknown) => void;
 }

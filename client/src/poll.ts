@@ -27,7 +27,7 @@ export async function poll(context: Pick<ChannelContext, 'base' | 'fetch' | 'tok
 	const answer = await response.json() as PollAnswer;
 
 	if (!Array.isArray(answer?.frames))
-		throw new RealtimeError('bad_frame', 'an answer without frames', 0);
+		throw new RealtimeError('bad_frame', 'no frames', 0);
 	return answer;
 }
 

@@ -81,7 +81,7 @@ export type Frame =
 	| { op: 'synced'; ref?: Ref; tx: string; position: string }
 	| { op: 'gap'; view: string; reason: string; position: string }
 	| { op: 'unsubscribed'; ref?: Ref; view?: string }
-	| { op: 'expiring'; expires?: number }
+	| { op: 'expiring'; expires: number }
 	| { op: 'pong'; ref?: Ref }
 	| { op: 'error'; ref?: Ref; code: string; message?: string; view?: string; close?: number };
 
@@ -142,21 +142,21 @@ const isId = (id: unknown): boolean => typeof id === 'string' || isObject(id);
 export function eventProblem(event: unknown): string | undefined
 {
 	if (!isObject(event))
-		return 'an event is no object';
+		return 'a bad event';
 	for (const name of ['event', 'feature', 'entity', 'action'])
 	{
 		if (typeof event[name] !== 'string')
-			return `an event without ${name}`;
+			return `an event with a bad ${name}`;
 	}
 	if (event.id !== null && !isId(event.id))
-		return 'an event whose id is none';
+		return 'an event with a bad id';
 	if (event.old !== undefined && !isObject(event.old))
-		return 'an event whose old image is none';
+		return 'an event with a bad old';
 	if (!isObject(event.meta) || !kinds.t!(event.meta.tx) || typeof event.meta.seq !== 'number')
-		return 'an event without transaction';
+		return 'an event with a bad meta';
 	if (['created', 'updated', 'deleted', 'entered', 'left'].includes(event.action as string) && (!isId(event.id) ||
 		(event.action !== 'left' && event.action !== 'deleted' && !isObject(event.data))))
-		return 'a change of a row without the row';
+		return 'an event with a bad data';
 	return undefined;
 }
 
@@ -174,13 +174,13 @@ function frameProblem(frame: Record<string, unknown>, shape: string): string | u
 	if (frame.op === 'snapshot')
 	{
 		return (frame.rows as unknown[]).every((row) => isObject(row) && isId(row.id) && isObject(row.data)) ? undefined :
-			'a snapshot with a bad row';
+			'snapshot with a bad rows';
 	}
 	if (frame.op === 'commit')
 	{
 		const events = frame.events as unknown[];
 
-		return events.length > 0 ? events.map(eventProblem).find((problem) => problem) : 'a commit of nothing';
+		return events.length > 0 ? events.map(eventProblem).find((problem) => problem) : 'commit with a bad events';
 	}
 	return undefined;
 }

@@ -4,30 +4,32 @@
 //	EntityStore, the state manager: the rows of an entity, kept live, with local changes over them.
 //
 // Model
-// 1. `rows` has the server's rows: a load replaces them, events change them. Local changes are operations
+// 1. `rows` has the server's rows: a load replaces them, events change them (source.ts). Local changes are operations
 //	  (pending.ts) laid over them. What is shown is computed once per batch (`publish`).
-// 2. Writes go through the application's API. The reply names its transaction; the operation ends when the
-//	  position of the rows covers it, in the same batch that has its events. A reply without a transaction is
-//	  followed by a read of the row, whose position covers the write.
+// 2. Writes go through the application's API (writes.ts, outbox.ts). The reply names its transaction; the operation ends
+//	  when the position of the rows covers it, in the same batch that has its events. A reply without a transaction
+//	  is followed by a read of the row, whose position covers the write.
 // 3. The store lives while somebody has subscribed to it, or from start() to stop().
 
 import { BulkOperations } from './bulk.js';
-import type { BulkOperation, Item, Reply, StoreConfig, StoreState } from './config.js';
+import type { BulkOperation, Item, StoreConfig, StoreState } from './config.js';
 import type { RealtimeCore } from './core.js';
-import { equal } from './equal.js';
 import { RealtimeError, report } from './error.js';
 import { Items } from './items.js';
 import { Locks } from './locks.js';
 import { comparator } from './order.js';
-import { Outbox } from './outbox.js';
-import { Pending, type Cause, type Conflict, type Operation, type PendingOperation } from './pending.js';
-import { covers, includes, parsePosition } from './position.js';
-import { type Id, type RealtimeEvent, type Row, type SnapshotRow, type Subscription } from './protocol.js';
-import { usualReply } from './reply.js';
-import { chosen, type Resolution } from './resolution.js';
+import { Pending, type Cause, type Conflict, type Operation } from './pending.js';
+import type { Id, RealtimeEvent, Row } from './protocol.js';
+import { Queue } from './queue.js';
+import type { Resolution } from './resolution.js';
 import { Rows } from './rows.js';
 import { afterwards, atEnd, batch, Listeners, Value } from './signal.js';
-import { keyOf, requestOf, type Sink } from './view.js';
+import { idOf, Source } from './source.js';
+import { keyOf } from './view.js';
+import { Writes } from './writes.js';
+
+// Milliseconds that a store stays live when nobody watches it: whoever is back at once finds it as it was.
+const lingering = 5000;
 
 /** Sends a write: what the API call is, given the id that the row has by then. */
 export type Request<T> = (id: Id, patch: Partial<T>) => Promise<unknown>;
@@ -38,56 +40,54 @@ export type StoreHandler<T> = (item: Item<T> | undefined, event: RealtimeEvent<T
 export class EntityStore<T extends object = Row>
 {
 	readonly config: StoreConfig<T>;
-	private readonly isCaching: boolean;
 	private readonly state: Value<StoreState<T>>;
-	private readonly rows: Rows;
+	private readonly rows = new Rows((key, before, after) => this.changed(key, before, after));
 	private readonly waiting: Pending;
-	private readonly outbox: Outbox;
+	private readonly source: Source;
+	private readonly writes: Writes;
+	private readonly queue: Queue | undefined;
 	private readonly bulkOperations: BulkOperations;
-	private readonly locks: Locks;
+	private readonly locks = new Locks((key) => this.display.touch(key));
+	private readonly held = new Set<string>();		// keys of the rows that I have locked here
 	private readonly handlers = new Map<string, Listeners<[Item<T> | undefined, RealtimeEvent<T>]>>();
 	private readonly conflictHandlers = new Listeners<[Conflict<T>]>();
 	private readonly compare: ((a: T, b: T) => number) | undefined;
 	private readonly display: Items<T>;
-	private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
 	private cause: Cause = { tx: undefined, at: undefined };
-	private atText: string | undefined;
-	private loadedAt: number | undefined;
-	private isGapped = false;		// events were missed, and nothing was loaded since
-	private isCurrent = false;		// the rows are what the stream says they are
-	private hasMore = false;
-	private isLoading = false;
-	private problem: Error | null = null;
-	private limit: number | undefined;
 	private users = 0;
-	private isStarted = false;
-	private handle: ReturnType<RealtimeCore['open']> | undefined;
-	private loads: { resolve: () => void; reject: (error: unknown) => void }[] = [];
+	private idle: ReturnType<typeof setTimeout> | undefined;
 	private unlisten: (() => void)[] = [];
 	private isPublishing = false;
-	private lastLocal = 0;
 
-	constructor(private readonly client: RealtimeCore, config: StoreConfig<T>)
+	constructor(client: RealtimeCore, config: StoreConfig<T>)
 	{
-		const { enableConflictDetection = true, enableCaching = true } = config;
+		const { order, sort, storage, keepQueue, locks = globalThis.navigator?.locks } = config;
 
 		this.config = config;
-		this.isCaching = enableCaching;
-		this.limit = config.limit;
-		this.compare = config.sort ?? (config.order && comparator(config.order) as (a: T, b: T) => number);
-		this.waiting = new Pending(enableConflictDetection);
-		this.rows = new Rows((key, before, after) => this.changed(key, before, after));
+		this.compare = sort ?? (order && comparator(order) as (a: T, b: T) => number);
+		this.waiting = new Pending(config.enableConflictDetection ?? true);
 		this.bulkOperations = new BulkOperations(config.bulkTimeout ?? 60000, () => this.publish());
-		this.locks = new Locks((key) => this.touch(key));
 		this.display = new Items(config, this.waiting, this.locks, () => this.publish());
-		this.outbox = new Outbox(this.waiting, {
-			read: (reply) => (config.readReply ?? usualReply)(reply) as Reply<T>,
-			isOffline: config.isOffline ?? (() => globalThis.navigator?.onLine === false),
-			isConflicting: (op) => this.waiting.conflictFields(op, this.rows.map.get(op.key)?.data).length > 0,
-			replied: (op, tx, row) => this.replied(op, tx, row),
-			failed: (op, error) => this.failed(op, error),
-			touch: (key) => this.touch(key)
-		}, config.offlineLimit ?? 100, config.retries ?? 3);
+		this.source = new Source(client, config, this.rows, {
+			loading: (at) => { this.cause = { tx: undefined, at }; },
+			loaded: () =>
+			{
+				this.display.showAll();
+				void this.queue?.restore();
+			},
+			events: (events, tx) => this.takeEvents(events, tx),
+			reached: (isBack) =>
+			{
+				this.writes.settle();
+				if (isBack || this.writes.outbox.isHolding)
+					afterwards(() => this.writes.outbox.release());
+			},
+			missed: () => this.locks.clear().forEach((key) => this.display.touch(key)),
+			changed: () => this.publish()
+		});
+		this.writes = new Writes(client, config, this.waiting, this.rows, this.source, this.display);
+		if (keepQueue && storage && locks)
+			this.queue = new Queue(storage, `${this.source.key} queue`, locks, (kept) => this.writes.restore(kept));
 		this.state = new Value<StoreState<T>>({
 			items: [], itemsById: new Map(), loading: false, error: null, conflicts: [], hasConflicts: false,
 			pending: [], bulk: [], hasMore: false
@@ -156,9 +156,8 @@ export class EntityStore<T extends object = Row>
 				return;
 			isOver = true;
 			unsubscribe();
-			// Whoever is back at once (another page of the application) finds it as it was.
 			if (--this.users === 0)
-				this.later('stop', 5000, () => this.users === 0 && this.stop());
+				this.idle = setTimeout(() => this.users === 0 && this.stop(), lingering);
 		};
 	}
 
@@ -185,12 +184,12 @@ export class EntityStore<T extends object = Row>
 	/** Milliseconds since the last full load; events do not count as one. */
 	get cacheAge(): number
 	{
-		return this.loadedAt === undefined ? Infinity : Date.now() - this.loadedAt;
+		return this.source.cacheAge;
 	}
 
 	get isCacheStale(): boolean
 	{
-		return !this.isCaching || this.isGapped || this.cacheAge > (this.config.cacheTTL ?? 300000);
+		return this.source.isCacheStale;
 	}
 
 	// ---- its life
@@ -198,125 +197,79 @@ export class EntityStore<T extends object = Row>
 	/** Begins to be live. Not needed where somebody subscribes. */
 	start(): void
 	{
-		const { storage, storageKey, api } = this.config;
-
-		clearTimeout(this.timers.get('stop'));
-		if (this.isStarted)
+		clearTimeout(this.idle);
+		if (this.source.isStarted)
 			return;
-		this.isStarted = true;
-		this.setLoading(true);
-		if (storage && this.isCaching && this.loadedAt === undefined)
-		{
-			storage.load(storageKey ?? this.cacheKey).then((saved) =>
-			{
-				if (!this.isStarted || this.handle)
-					return;
-				if (saved && this.loadedAt === undefined)
-				{
-					batch(() =>
-					{
-						this.rows.load(saved.rows);
-						this.setPosition(saved.position);
-						this.loadedAt = saved.loadedAt;
-					});
-				}
-				this.open();
-			}, (error) =>
-			{
-				report(error);
-				this.open();
-			});
-		}
-		else
-			this.open();
+		const { outbox } = this.writes;
+		const pump = () => outbox.pump();
 
-		const online = () => this.outbox.hurry();
-
-		globalThis.addEventListener?.('online', online);
+		for (const name of ['online', 'offline'])
+			globalThis.addEventListener?.(name, pump);
 		this.unlisten = [
-			() => globalThis.removeEventListener?.('online', online),
-			this.client.status.subscribe(({ state }) =>
-			{
-				if (state === 'connected')
-					this.outbox.hurry();
-				else if (api?.list)
-					this.fallBack();
-			})
+			() => ['online', 'offline'].forEach((name) => globalThis.removeEventListener?.(name, pump)),
+			...(this.config.dependsOn ?? []).map((one) => one.subscribe(() => this.display.recheck()))
 		];
-		if (api?.list)
-			this.fallBack();
+		this.source.start();
+		this.display.recheck();
 	}
 
-	/** Is not live any more; gives back my locks. Rows stay if caching is on, and are resumed from. */
+	/** Is not live any more; gives back the locks that lock() has taken. Rows stay if caching is on, and are resumed from. */
 	stop(): void
 	{
-		if (!this.isStarted)
+		if (!this.source.isStarted)
 			return;
-		for (const key of this.config.user === undefined ? [] : this.locks.of(this.config.user))
+		for (const key of this.held)
 			this.unlock(this.rows.map.get(key)?.id ?? key).catch(report);
-		this.persist();
-		this.isStarted = this.isCurrent = false;
-		this.handle?.();
-		this.handle = undefined;
 		this.unlisten.forEach((end) => end());
-		this.timers.forEach(clearTimeout);
-		this.timers.clear();
+		this.locks.stop();
 		this.bulkOperations.forget();
-		batch(() =>
-		{
-			if (!this.isCaching)
-				this.clear();
-			this.setLoading(false);
-		});
+		batch(() => this.source.stop());
 	}
 
-	/** Forgets all rows, also in the storage: for when another user comes. */
+	/** Forgets all rows and all changes that are not sent, also in the storage: for when another user comes. */
 	clear(): void
 	{
-		this.loadedAt = this.atText = this.rows.at = undefined;
-		this.rows.load([]);
-		this.config.storage?.remove(this.config.storageKey ?? this.cacheKey).catch(report);
+		batch(() =>
+		{
+			this.writes.clear();
+			this.source.clear();
+		});
 	}
 
 	/** Resolves when rows are there that are not stale; loads them if need be, in any case with `isForced`. */
 	load(isForced = false): Promise<void>
 	{
-		const wasStarted = this.isStarted;
+		const wasStarted = this.source.isStarted;
 
 		this.start();
-		if (!isForced && !this.isCacheStale && this.isCurrent)
-			return Promise.resolve();
-		return new Promise((resolve, reject) =>
-		{
-			this.loads.push({ resolve, reject });
-			this.setLoading(true);
-			if (wasStarted)
-				this.handle?.reload();
-		});
+		return this.source.load(isForced, wasStarted);
 	}
 
 	/** With a limit: loads so many rows more. */
 	loadMore(count = this.config.limit ?? 0): Promise<void>
 	{
-		this.limit = (this.limit ?? 0) + count;
-		this.loadedAt = undefined;
-		this.handle?.();
-		this.handle = undefined;
-		if (this.isStarted)
-			this.open();
+		this.source.loadMore(count);
 		return this.load(true);
 	}
 
 	setLoading(loading: boolean): void
 	{
-		this.isLoading = loading;
-		this.publish();
+		this.source.setLoading(loading);
 	}
 
 	setError(error: Error | null): void
 	{
-		this.problem = error;
-		this.publish();
+		this.source.setError(error);
+	}
+
+	/** Does not show a bulk operation any more that has ended, or that nobody hears of; whether there was one. */
+	dismissBulk(id: string): boolean
+	{
+		const isGone = this.bulkOperations.dismiss(id);
+
+		if (isGone)
+			this.publish();
+		return isGone;
 	}
 
 	// ---- being told
@@ -335,6 +288,12 @@ export class EntityStore<T extends object = Row>
 		return this.conflictHandlers.add(handler);
 	}
 
+	/** Called for each change of a former page (`keepQueue`): without an error when it was sent, else with why it was not. */
+	onReplayed(handler: (operation: Operation<T>, error: Error | undefined) => void): () => void
+	{
+		return this.writes.replayed.add(handler as (operation: Operation, error: Error | undefined) => void);
+	}
+
 	/** For classes that extend this one: a row has come (also by `entered`), has changed, is gone (also by `left`). */
 	protected onItemCreated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
 	protected onItemUpdated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
@@ -343,81 +302,48 @@ export class EntityStore<T extends object = Row>
 	// ---- writing
 
 	/** Creates a row. Shown at once under a key of its own until the reply says which row it is. */
-	add(data: Partial<T>, request: (data: Partial<T>) => Promise<unknown> = this.api('create')): Promise<unknown>
+	add(data: Partial<T>, request?: ((data: Partial<T>) => Promise<unknown>) | string): Promise<unknown>
 	{
-		const known = this.idOf(data as T);
-		const id = known ?? `local:${++this.lastLocal}`;
-
-		return this.outbox.put('add', keyOf(id), id, { ...data } as Row, {}, (_id, patch) => request(patch as Partial<T>));
+		return this.writes.add(data as Row, request);
 	}
 
-	/** Changes fields of a row. `request` is the API call, for custom actions too: `() => api.approve(id)`. */
-	update(id: Id, patch: Partial<T>, request: Request<T> = this.api('update')): Promise<unknown>
+	/**
+	 * Changes fields of a row. `request` is the API call, for custom actions too: `() => api.approve(id)`; or the
+	 * name of one of `config.requests`.
+	 */
+	update(id: Id, patch: Partial<T>, request?: Request<T> | string): Promise<unknown>
 	{
-		const key = keyOf(id);
-		const row = this.rows.map.get(key)?.data;
-		const baseline = Object.fromEntries(Object.keys(patch).map((field) => [field, row?.[field]]));
-
-		return this.outbox.put('update', key, id, { ...patch } as Row, baseline,
-			request as unknown as PendingOperation['request']);
+		return this.writes.update(id, patch as Row, request);
 	}
 
 	/** Deletes a row. It is shown as busy until the reply, then gone. */
-	remove(id: Id, request: (id: Id) => Promise<unknown> = this.api('remove')): Promise<unknown>
+	remove(id: Id, request?: ((id: Id) => Promise<unknown>) | string): Promise<unknown>
 	{
-		return this.outbox.put('remove', keyOf(id), id, {}, {}, request);
+		return this.writes.remove(id, request);
 	}
 
 	/** Takes rows from elsewhere (an API) as the server's: a full load. */
 	set(data: readonly T[]): void
 	{
-		batch(() => this.loadRows(data.map((row) => ({ id: this.idOf(row) ?? '', data: { ...row } as Row }))));
+		batch(() => this.source.set(data.map((row) => ({ id: idOf(this.config, row) ?? '', data: { ...row } as Row }))));
 	}
 
 	/** Changes fields without sending them: a draft, until save() or discard(). */
 	edit(id: Id, patch: Partial<T>): void
 	{
-		const key = keyOf(id);
-		const row = this.rows.map.get(key)?.data;
-		const draft = this.draft(key) ?? this.outbox.add({
-			kind: 'update', key, id, patch: {}, baseline: {}, state: 'draft', request: undefined,
-			resolve: () => {}, reject: () => {}
-		});
-
-		for (const [field, value] of Object.entries(patch))
-		{
-			if (!Object.hasOwn(draft.patch, field))
-				draft.baseline[field] = row?.[field];
-			draft.patch[field] = value;
-		}
-		this.touch(key);
+		this.writes.edit(id, patch as Row);
 	}
 
 	/** Sends a row's draft. Rejects with `conflict` while it has one. */
-	save(id: Id, request: Request<T> = this.api('update')): Promise<unknown>
+	save(id: Id, request?: Request<T> | string): Promise<unknown>
 	{
-		const key = keyOf(id);
-		const draft = this.draft(key);
-
-		if (!draft)
-			return Promise.resolve();
-		if (this.waiting.conflictFields(draft, this.rows.map.get(key)?.data).length > 0)
-			return Promise.reject(new RealtimeError('conflict', 'somebody else changed the same fields'));
-		return batch(() =>
-		{
-			this.drop(draft);
-			return this.outbox.put('update', key, id, draft.patch, draft.baseline,
-				request as unknown as PendingOperation['request']);
-		});
+		return this.writes.save(id, request);
 	}
 
 	/** Drops a row's draft. */
 	discard(id: Id): void
 	{
-		const draft = this.draft(keyOf(id));
-
-		if (draft)
-			this.drop(draft);
+		this.writes.discard(id);
 	}
 
 	/** Fields that only this client knows, in `item.local`. They survive changes of the row. */
@@ -430,10 +356,12 @@ export class EntityStore<T extends object = Row>
 	async lock(id: Id, type?: string): Promise<void>
 	{
 		await this.api('lock')(id, type);
+		this.held.add(keyOf(id));
 	}
 
 	async unlock(id: Id, isForced = false): Promise<void>
 	{
+		this.held.delete(keyOf(id));
 		await this.api('unlock')(id, isForced);
 	}
 
@@ -441,52 +369,9 @@ export class EntityStore<T extends object = Row>
 	 * Resolves a row's conflict. What I keep of mine is sent (again); what I take of theirs drops out of
 	 * mine, whose promise then rejects with `conflict` if nothing is left of it.
 	 */
-	async resolve(id: Id, how: Resolution<T>): Promise<unknown>
+	resolve(id: Id, how: Resolution<T>): Promise<unknown>
 	{
-		const key = keyOf(id);
-		const conflict = this.waiting.conflicts(this.rows.map).find((one) => one.key === key);
-
-		if (!conflict)
-			return undefined;
-		const values = chosen(conflict, how as Resolution<Row>);
-		const row = this.rows.map.get(key)?.data;
-		const sent = batch(() =>
-		{
-			const overwritten = [...this.waiting.overwritten.get(key)?.keys() ?? []];
-			const patch: Row = {};
-			let isSaving = false;
-
-			this.waiting.overwritten.delete(key);
-			for (const field of overwritten)
-				patch[field] = values[field];
-			for (const op of this.waiting.of(key))
-			{
-				for (const field of this.waiting.conflictFields(op, row))
-				{
-					delete patch[field];
-					op.baseline[field] = row?.[field];
-					if (equal(values[field], row?.[field]))
-						delete op.patch[field];
-					else
-						op.patch[field] = values[field];
-				}
-				if (Object.keys(op.patch).length === 0 && op.kind === 'update' && op.state !== 'sent')
-				{
-					this.drop(op);
-					op.reject(new RealtimeError('conflict', "the other's values were kept"));
-				}
-				else
-					isSaving ||= op.state === 'draft';
-			}
-			this.touch(key);
-			return [
-				isSaving ? this.save(id) : undefined,
-				Object.keys(patch).length > 0 ? this.update(id, patch as Partial<T>) : undefined
-			];
-		});
-
-		this.outbox.pump();
-		return (await Promise.all(sent)).find((reply) => reply !== undefined);
+		return this.writes.resolve(id, how as Resolution<Row>);
 	}
 
 	/** Resolves when no write is under way and all that were are shown by the server's rows. Drafts do not count. */
@@ -510,89 +395,14 @@ export class EntityStore<T extends object = Row>
 
 	// ---- inside
 
-	private get cacheKey(): string
-	{
-		const { feature, entity, order } = this.config;
-
-		return JSON.stringify([feature, entity, requestOf(this.config), this.limit, order]);
-	}
-
-	/** A function of the API, or one that says that it is missing. */
-	private api(name: 'create' | 'update' | 'remove' | 'lock' | 'unlock'): (...args: any[]) => Promise<unknown>
+	/** A function of the API, or an error that says that it is missing. */
+	private api(name: 'lock' | 'unlock'): (...args: any[]) => Promise<unknown>
 	{
 		const { api } = this.config;
 
-		return async (...args) =>
-		{
-			if (!api?.[name])
-				throw new RealtimeError('bad_request', `this store has no api.${name}`);
-			return (api[name] as (...args: unknown[]) => Promise<unknown>)(...args);
-		};
-	}
-
-	private idOf(row: T): Id | undefined
-	{
-		const { idOf, idField = 'id' } = this.config;
-
-		if (idOf)
-			return idOf(row);
-		const id = (row as Row)[idField];
-
-		return id === undefined || id === null ? undefined : String(id);
-	}
-
-	private draft(key: string): PendingOperation | undefined
-	{
-		return this.waiting.of(key).find(({ state }) => state === 'draft');
-	}
-
-	private drop(op: PendingOperation): void
-	{
-		this.waiting.drop(op);
-		this.touch(op.key);
-	}
-
-	private later(name: string, ms: number, work: () => void): void
-	{
-		clearTimeout(this.timers.get(name));
-		this.timers.set(name, setTimeout(work, ms));
-	}
-
-	/** Subscribes: resumes from what is here if it is not stale. */
-	private open(): void
-	{
-		const { feature, entity, filter, columns, order } = this.config;
-		const since = this.isCacheStale ? undefined : this.atText;
-		const sink: Sink = {
-			load: (rows, position) => this.loadRows(rows, position),
-			events: (events, tx) => this.takeEvents(events, tx),
-			position: (position) => this.setPosition(position),
-			gap: () => this.gap(),
-			error: (error) => this.refused(error)
-		};
-
-		this.handle = this.client.open({
-			feature, entity, filter, columns, order, limit: this.limit, snapshot: true, since
-		} as Subscription, sink);
-	}
-
-	/** Uses api.list() while the notifier cannot be reached. */
-	private fallBack(ms = this.config.fallbackAfter ?? 5000): void
-	{
-		this.later('list', ms, () =>
-		{
-			if (!this.isStarted || this.client.status.value.state === 'connected')
-				return;
-			this.config.api!.list!().then((data) =>
-			{
-				if (this.isStarted && this.client.status.value.state !== 'connected')
-				{
-					this.problem = null;
-					this.set(data);
-				}
-			}, (error) => this.setError(error)).finally(() => this.isStarted &&
-				this.fallBack(this.config.fallbackInterval ?? 30000));
-		});
+		if (!api?.[name])
+			throw new RealtimeError('bad_request', `this store has no api.${name}`);
+		return (...args) => (api[name] as (...args: unknown[]) => Promise<unknown>)(...args);
 	}
 
 	/** A row of the server changes. */
@@ -605,32 +415,7 @@ export class EntityStore<T extends object = Row>
 			this.display.show(key);
 		}
 		if (before !== after)
-			this.touch(key);
-	}
-
-	/** A full load. */
-	private loadRows(rows: readonly SnapshotRow[], position?: string): void
-	{
-		this.cause = { tx: undefined, at: position === undefined ? undefined : parsePosition(position) };
-		this.rows.load(rows);
-		this.display.showAll();
-		this.loadedAt = Date.now();
-		this.isGapped = false;
-		this.hasMore = this.limit !== undefined && rows.length >= this.limit;
-		this.becomeCurrent();
-		afterwards(() => this.persist());
-	}
-
-	/** The rows are what the stream says. */
-	private becomeCurrent(): void
-	{
-		this.isCurrent = true;
-		this.settle();
-		this.isLoading = false;
-		this.problem = null;
-		for (const { resolve } of this.loads.splice(0))
-			afterwards(resolve);
-		this.publish();
+			this.display.touch(key);
 	}
 
 	private takeEvents(events: readonly RealtimeEvent[], tx: string): void
@@ -651,15 +436,15 @@ export class EntityStore<T extends object = Row>
 			this.display.rename(keyOf(event.id), keyOf(newId), newId);
 
 		const old = event.id === null ? undefined : this.display.get(keyOf(event.id));
-		const effect = this.rows.apply(event, this.hasMore);
+		const effect = this.rows.apply(event, this.source.hasMore);
 
 		if (effect.kind === 'unknown')
-			this.gap(true);
+			this.source.gap(true);
 		if (effect.kind === 'created')
 			this.display.hold(effect.key, tx);
 		this.bulkOperations.take(event);
 		if (this.locks.take(event))
-			this.touch(keyOf(event.id!));
+			this.display.touch(keyOf(event.id!));
 		afterwards(() => this.tell(effect.kind, old, event as unknown as RealtimeEvent<T>));
 	}
 
@@ -683,153 +468,6 @@ export class EntityStore<T extends object = Row>
 		}
 		this.handlers.get(event.action)?.emit(item, event);
 		this.handlers.get('*')?.emit(item, event);
-	}
-
-	/** All up to a position is in the rows. */
-	private setPosition(text: string): void
-	{
-		this.atText = text;
-		this.rows.at = parsePosition(text);
-		if (!this.isCurrent && !this.isGapped && this.loadedAt !== undefined && this.handle)
-			this.becomeCurrent();
-		else
-			this.settle();
-		if (this.config.storage && !this.timers.has('save'))
-			this.later('save', 1000, () => this.persist());
-	}
-
-	/** Ends the operations that the rows show. */
-	private settle(): void
-	{
-		for (const op of this.waiting.ops)
-		{
-			const { at } = this.rows;
-
-			if (op.state === 'sent' && this.isCurrent && (op.isSynced || (op.tx !== undefined && covers(at, op.tx))))
-				this.drop(op);
-		}
-	}
-
-	/** Events were missed. `isSelf`: the stream does not know; a load must be asked for. */
-	private gap(isSelf = false): void
-	{
-		this.isGapped = true;
-		this.isCurrent = false;
-		this.rows.at = this.atText = undefined;
-		for (const key of this.locks.clear())
-			this.touch(key);
-		this.isLoading = true;
-		this.publish();
-		if (isSelf)
-			afterwards(() => this.handle?.reload());
-	}
-
-	/** The subscription is refused. */
-	private refused(error: Error): void
-	{
-		this.setLoading(false);
-		this.setError(error);
-		for (const { reject } of this.loads.splice(0))
-			reject(error);
-	}
-
-	/** A write was accepted. */
-	private replied(op: PendingOperation, tx: string | undefined, row: Row | undefined): void
-	{
-		batch(() =>
-		{
-			const id = op.kind === 'add' && row ? this.idOf(row as T) : undefined;
-
-			if (id !== undefined)
-				this.display.rename(op.key, keyOf(id), id);
-			this.waiting.replied(op, tx, row);
-			if (op.kind === 'remove')
-			{
-				for (const draft of this.waiting.of(op.key).filter(({ state }) => state === 'draft'))
-					this.drop(draft);
-			}
-			this.display.release(op);
-			this.touch(op.key);
-			this.settle();
-		});
-		if (!this.waiting.ops.includes(op) || !this.isStarted)
-			return;
-		if (tx !== undefined)
-			void this.client.sync(tx).then(() => this.synced(op));
-		else
-			void this.barrier(op);
-	}
-
-	/** The stream has what an operation did. */
-	private synced(op: PendingOperation): void
-	{
-		batch(() =>
-		{
-			op.isSynced = true;
-			this.settle();
-		});
-	}
-
-	/** For a reply without transaction: reads the row; what that read has seen has the write. */
-	private async barrier(op: PendingOperation): Promise<void>
-	{
-		const { feature, entity } = this.config;
-
-		for (let attempt = 0; this.isStarted && this.waiting.ops.includes(op); attempt++)
-		{
-			try
-			{
-				const position = parsePosition((await this.client.read(feature, entity, { limit: 1 })).position);
-				const isThere = () => this.rows.at?.epoch !== position?.epoch || includes(this.rows.at, position);
-
-				while (this.isStarted && !isThere())
-					await new Promise<void>((resolve) => { const end = this.client.position.subscribe(() => { end(); resolve(); }); });
-				return this.synced(op);
-			}
-			catch (error)
-			{
-				report(error);
-				await new Promise((resolve) => setTimeout(resolve, Math.min(30000, 500 * 2 ** attempt)));
-			}
-		}
-	}
-
-	/** A write was refused: it is as if it had never been. */
-	private failed(op: PendingOperation, error: unknown): void
-	{
-		batch(() =>
-		{
-			this.waiting.landed(op);
-			this.drop(op);
-			this.display.release(op);
-			// What was to follow on a row that was not created cannot be sent.
-			for (const other of op.kind === 'add' ? this.waiting.of(op.key) : [])
-			{
-				this.drop(other);
-				other.reject(error);
-			}
-			this.setError(error instanceof Error ? error : new Error(String(error)));
-		});
-	}
-
-	/** Keeps the rows for a warm start. */
-	private persist(): void
-	{
-		const { storage, storageKey } = this.config;
-
-		clearTimeout(this.timers.get('save'));
-		this.timers.delete('save');
-		if (!storage || !this.isCaching || !this.isCurrent || this.atText === undefined || this.loadedAt === undefined)
-			return;
-		storage.save(storageKey ?? this.cacheKey, {
-			rows: [...this.rows.map.values()], position: this.atText, loadedAt: this.loadedAt
-		}).catch(report);
-	}
-
-	/** A row is to be shown anew. */
-	private touch(key: string): void
-	{
-		this.display.touch(key);
 	}
 
 	/** Computes what is shown, once at the end of the batch. */
@@ -857,13 +495,13 @@ export class EntityStore<T extends object = Row>
 		this.state.set({
 			items,
 			itemsById: new Map(items.map((item) => [keyOf(item.id), item])),
-			loading: this.isLoading,
-			error: this.problem,
+			loading: this.source.isLoading,
+			error: this.source.problem,
 			conflicts,
 			hasConflicts: conflicts.length > 0,
 			pending: this.waiting.ops.map((op) => ({ ...op }) as unknown as Operation<T>),
 			bulk: this.bulkOperations.list,
-			hasMore: this.hasMore
+			hasMore: this.source.hasMore
 		});
 		for (const conflict of conflicts)
 		{
@@ -872,7 +510,9 @@ export class EntityStore<T extends object = Row>
 		}
 		// What was held back by a conflict may go.
 		if (before.size > 0)
-			afterwards(() => this.outbox.pump());
+			afterwards(() => this.writes.outbox.pump());
+		if (this.queue?.save(this.waiting.ops))
+			this.source.persist();		// what the changes were made on is kept with them
 	}
 
 	private tellConflict(conflict: Conflict<T>): void

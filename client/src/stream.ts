@@ -32,7 +32,7 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 		else if (this.#buffer.push(event) > this.limit)
 		{
 			this.#buffer.pop();
-			this.fail(new RealtimeError('overflow', `more than ${this.limit} events wait to be read`));
+			this.fail(new RealtimeError('overflow', `${this.limit} events wait`));
 		}
 	}
 

@@ -126,7 +126,7 @@ test('an update shows at once, and is confirmed by its transaction alone', async
 	const saving = store.update('1', { status: 'paid' });
 
 	assert.equal(store.get('1')!.data.status, 'paid');
-	assert.deepEqual([store.get('1')!.isLoading, store.get('1')!.hasUnsavedChanges], [true, true]);
+	assert.deepEqual([store.get('1')!.isLoading, store.get('1')!.hasUnsavedChanges, store.get('1')!.isWaiting], [true, false, false]);
 	// Its own event, and one of somebody who does the same: neither ends it.
 	server.database.update('1', { status: 'paid', total: 11 });
 	await until(() => store.get('1')!.data.total === 11);
@@ -387,7 +387,7 @@ test('offline: actions wait, up to a limit, and go in order when the network is 
 	await assert.rejects(store.update('2', { status: 'c' }), { code: 'offline' });
 	assert.deepEqual(api.calls, []);
 	assert.equal(shown(), '1:b 2:new');
-	assert.equal(store.get('1')!.hasUnsavedChanges, true);
+	assert.deepEqual([store.get('1')!.isWaiting, store.get('1')!.isLoading, store.get('1')!.hasUnsavedChanges], [true, false, false]);
 	isOffline = false;
 	server.drop();
 	await until(() => client.status.value.state !== 'connected');
@@ -640,7 +640,7 @@ test('a warm start: rows from IndexedDB are shown at once, then resumed from', a
 
 	for (let i = 0; !saved && i < 100; i++)
 	{
-		saved = await config.storage.load('["orders","order",{"feature":"orders","entity":"order"},null,null]');
+		saved = await config.storage.load('["orders","order",{"feature":"orders","entity":"order"},null,null]') as Saved | undefined;
 		await turn();
 	}
 	assert.equal(saved!.rows.length, 1);

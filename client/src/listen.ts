@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// listen.ts
+//	The subscribeTo… functions of the client: events to a callback or, without one, as a stream. Knows nothing
+//	of connections: it opens sinks.
+
+import { report, type RealtimeError } from './error.js';
+import type { FilterTerm, RealtimeEvent, Subscription } from './protocol.js';
+import { afterwards } from './signal.js';
+import { EventStream } from './stream.js';
+import type { Sink } from './view.js';
+
+/** Options of the subscribeTo… functions. */
+export interface ListenOptions
+{
+	filter?: FilterTerm[];
+	columns?: string[];
+
+	/** A position to begin from; default: now. */
+	since?: string;
+	signal?: AbortSignal;
+	onGap?: (reason: string) => void;
+	onError?: (error: RealtimeError) => void;
+}
+
+export type Callback<E> = (event: E) => void;
+export type Unsubscribe = () => void;
+
+/** Listens to the events of a subscription for which `where` holds; `rest` is [callback, options] or [options]. */
+export function listen(open: (subscription: Subscription, sink: Sink) => Unsubscribe, subscription: Subscription,
+	rest: unknown[], where: (event: RealtimeEvent) => boolean = () => true): Unsubscribe | EventStream<RealtimeEvent>
+{
+	const callback = typeof rest[0] === 'function' ? rest[0] as Callback<RealtimeEvent> : undefined;
+	const { signal, onGap, onError, filter, columns, since } = (callback ? rest[1] : rest[0]) as ListenOptions ?? {};
+	const stream = callback ? undefined : new EventStream<RealtimeEvent>();
+	let isOver = false;
+
+	const push = callback ?? ((event) => stream!.push(event));
+	const close = signal?.aborted ? () => {} : open({
+		...subscription, ...(filter && { filter }), ...(columns && { columns }), ...(since !== undefined && { since })
+	}, {
+		events: (events) => events.filter(where).forEach((event) => afterwards(() => isOver || push(event))),
+		gap: (reason) => afterwards(() => onGap?.(reason)),
+		error: (error) => afterwards(() =>
+		{
+			if (onError)
+				onError(error);
+			else if (stream)
+				stream.fail(error);
+			else
+				report(error);
+		})
+	});
+	const end = () =>
+	{
+		isOver = true;
+		signal?.removeEventListener('abort', end);
+		close();
+		stream?.end();
+	};
+
+	signal?.addEventListener('abort', end);
+	if (!stream)
+		return end;
+	stream.onend = end;
+	if (signal?.aborted)
+		stream.end();
+	return stream;
+}
