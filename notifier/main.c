@@ -30,6 +30,7 @@
 #include "source.h"
 #include "stats.h"
 #include "tail.h"
+#include "types.h"
 #include "worker.h"
 
 struct program;
@@ -606,6 +607,8 @@ main(int argc, char **argv)
 		status = 2;
 	else if (program.options->is_check)
 		status = check_configuration(program.options);
+	else if (program.options->is_types)
+		status = types_run(program.options);
 	else if (program.options->tail != NULL)
 		status = tail_run(program.options);
 	if (status >= 0)

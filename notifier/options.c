@@ -149,6 +149,8 @@ static const struct setting table[] = {
 		 "file of options, one \"name = value\" a line"),
 	SWITCH("check", is_check, COMMAND,
 		   "read the configuration, say what is wrong or in force, exit"),
+	SWITCH("types", is_types, COMMAND,
+		   "print what the database has registered as a TypeScript module, exit"),
 	TEXT("tail", tail, NULL, "FEATURE.ENTITY[.ACTION]", COMMAND,
 		 "print live events of a running notifier; * for any"),
 	TEXT("url", url, NULL, "URL", COMMAND,

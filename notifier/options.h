@@ -78,6 +78,7 @@ struct options
 	bool		is_version;
 	bool		is_help;
 	bool		is_check;		/* --check: read the configuration, say what is wrong, exit */
+	bool		is_types;		/* --types: print the registry as a TypeScript module */
 	char	   *tail;			/* --tail FEATURE.ENTITY[.ACTION]: print live events of a running notifier */
 	char	   *url;			/* --url: that notifier's; default from listen */
 	char	   *token_file;		/* --token-file: for --tail */

@@ -63,6 +63,7 @@ struct pgconn
 {
 	struct loop *loop;
 	struct pgconn_config config;
+	pgconn_unreachable_fn unreachable;	/* NULL: failures are logged */
 	char	   *conninfo;
 	char	   *name;
 	PGconn	   *pg;
@@ -128,10 +129,13 @@ go_down(struct pgconn *conn, const char *sqlstate, const char *message)
 {
 	bool		was_up = conn->state == STATE_UP;
 	char	   *line = memory_copy_string(message, strcspn(message, "\n"));
+	bool		is_told = !was_up && conn->unreachable != NULL;
 
 	if (was_up && loop_clock_us() - conn->up_at > UP_LONG_US)
 		conn->attempts = 0;
-	if (was_up || conn->attempts % LOG_EVERY == 0)
+	if (is_told)
+		conn->unreachable(conn->config.arg, line);
+	else if (was_up || conn->attempts % LOG_EVERY == 0)
 		log_write(LOG_LEVEL_WARNING, was_up ? "database_lost" : "database_unreachable",
 				  "connection=%s attempt=%d sqlstate=%s message=%s", conn->name, (int) conn->attempts,
 				  sqlstate, line);
@@ -574,6 +578,12 @@ pgconn_restart(struct pgconn *conn, unsigned ms)
 {
 	drop(conn);
 	loop_timer_start(conn->timer, ms / 2 + random_upto(conn, ms / 2));
+}
+
+void
+pgconn_on_unreachable(struct pgconn *conn, pgconn_unreachable_fn fn)
+{
+	conn->unreachable = fn;
 }
 
 bool

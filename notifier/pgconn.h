@@ -66,6 +66,10 @@ void		pgconn_start(struct pgconn *conn);
 /* Drops the connection without on_down and connects again after so many milliseconds, with jitter. */
 void		pgconn_restart(struct pgconn *conn, unsigned ms);
 
+/* Calls fn, in place of a log line, whenever connecting fails. */
+typedef void (*pgconn_unreachable_fn) (void *arg, const char *message);
+void		pgconn_on_unreachable(struct pgconn *conn, pgconn_unreachable_fn fn);
+
 bool		pgconn_is_up(const struct pgconn *conn);
 
 /* Whether a transaction block is open, failed ones included; asked in on_sync. */
