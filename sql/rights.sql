@@ -50,13 +50,15 @@ SELECT rolname, rolcanlogin, rolsuper, rolinherit, rolcreaterole, rolcreatedb, r
 FROM pg_roles WHERE rolname = 'realtime_notifier';
 
 --
--- Every object of the extension has a comment
+-- Every object of the extension has a comment (the row types of tables, members since 17, are the tables')
 --
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'realtime')
 	AND obj_description(d.objid, d.classid::regclass::text) IS NULL
+	AND NOT (d.classid = 'pg_type'::regclass AND d.objid IN (
+		SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid <> 0))
 ORDER BY 1;
 SELECT extname FROM pg_extension e WHERE extname = 'realtime'
 	AND obj_description(oid, 'pg_extension') IS NULL;
