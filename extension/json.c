@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "fmgr.h"
@@ -36,6 +37,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 #include "utils/uuid.h"
@@ -207,9 +209,25 @@ static void append_composite(RealtimeJsonWriter *writer, const RealtimeJsonType 
 
 /* ---------- encoders of types ---------- */
 
+/* Whether a function belongs to a superuser. */
+static bool
+is_superusers(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result = HeapTupleIsValid(tuple)
+		&& superuser_arg(((Form_pg_proc) GETSTRUCT(tuple))->proowner);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
  * Looks up the function of a user-defined cast to json, as row_to_json does (hstore has one).
  * Returns InvalidOid for built-in types and for types without such a function.
+ *
+ * It must be a superuser's: rows are written at commit, by whoever commits (a superuser who took on a role for
+ * a while, the transaction of an ANALYZE whose index expressions wrote), and for the notifier's login.
  */
 static Oid
 json_cast_function(Oid typid)
@@ -219,7 +237,7 @@ json_cast_function(Oid typid)
 	if (typid < FirstNormalObjectId)
 		return InvalidOid;
 	if (find_coercion_pathway(JSONOID, typid, COERCION_EXPLICIT, &function) !=
-		COERCION_PATH_FUNC)
+		COERCION_PATH_FUNC || !is_superusers(function))
 		return InvalidOid;
 	return function;
 }

@@ -5,6 +5,9 @@
  *	  Taking on a role and claims for a while: what SET LOCAL ROLE and set_config('request.jwt…', …,
  *	  true) do, undone in any case. See policy.h.
  *
+ * Names in policies' functions are looked up with the search_path that the session began with: the notifier's
+ * own statements have a narrower one.
+ *
  * The role is set as the setting "role", so that PostgreSQL's own check decides whether the session
  * may, and current_setting('role') tells. On top of that the user id is marked as changed by a
  * function: then neither SET ROLE nor set_config('role', …) works in what a policy calls.
@@ -135,6 +138,14 @@ set(GucAction action, const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, action, true, 0, false);
 }
 
+/* Puts the search_path in force that the session began with. */
+static void
+set_path(GucAction action)
+{
+	if (strcmp(GetConfigOption("search_path", false, false), GetConfigOptionResetString("search_path")) != 0)
+		set(action, "search_path", NULL);
+}
+
 /* Whether a claim can be part of a setting's name: others cannot be read as settings. */
 static bool
 is_setting_name(const char *name)
@@ -221,6 +232,7 @@ realtime_reader_enter(RealtimeReader *reader, Oid role, const char *claims, cons
 	set(GUC_ACTION_SAVE, "role", GetUserNameFromId(role, false));
 	if (!row_security)
 		set(GUC_ACTION_SAVE, "row_security", "on");
+	set_path(GUC_ACTION_SAVE);
 	set(GUC_ACTION_SAVE, "jit", "off");	/* not worth it for rows one by one, whatever the estimates say */
 	set(GUC_ACTION_SAVE, POLICY_CLAIMS_SETTING, claims);
 	if (is_all)
@@ -279,6 +291,7 @@ realtime_become(PG_FUNCTION_ARGS)
 	(void) realtime_policy_role(role);
 	set(GUC_ACTION_LOCAL, "role", role);
 	set(GUC_ACTION_LOCAL, "row_security", "on");
+	set_path(GUC_ACTION_LOCAL);
 	set(GUC_ACTION_LOCAL, POLICY_CLAIMS_SETTING, claims);
 	foreach(cell, members)
 		set_claim(GUC_ACTION_LOCAL, members, ((RealtimeClaim *) lfirst(cell))->name);

@@ -17,6 +17,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -138,13 +139,21 @@ read_some_images(Rows *rows, Reading *reading, volatile int *next)
 	CurrentResourceOwner = owner;
 }
 
-/* Makes rows of images. */
+/*
+ * Makes rows of images. Input functions may run checks of domains (in a range over one), which are somebody's
+ * code: they run as the role, with no way to another, and leave no settings.
+ */
 static void
-read_images(Rows *rows, ArrayType *images, TupleDesc desc, const Bitmapset *columns)
+read_images(Rows *rows, Oid role, ArrayType *images, TupleDesc desc, const Bitmapset *columns)
 {
 	Reading		reading = {0};
 	volatile int next = 0;
+	int			guc_level = NewGUCNestLevel();
+	Oid			user;
+	int			sec_context;
 
+	GetUserIdAndSecContext(&user, &sec_context);
+	SetUserIdAndSecContext(role, sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	reading.reader = realtime_image_reader_new(desc, columns);
 	reading.desc = desc;
 	reading.values = palloc(sizeof(Datum) * Max(desc->natts, 1));
@@ -160,6 +169,8 @@ read_images(Rows *rows, ArrayType *images, TupleDesc desc, const Bitmapset *colu
 		read_some_images(rows, &reading, &next);
 	rows->first[rows->nimages] = rows->nrows;
 	MemoryContextDelete(reading.context);
+	SetUserIdAndSecContext(user, sec_context);
+	AtEOXact_GUC(false, guc_level);
 }
 
 /* Turns what was decided on rows into what is decided on images: null where rows differ or there are none. */
@@ -186,7 +197,7 @@ evaluate(Relation relation, Oid role, char **claims, int n, ArrayType *images, c
 	Rows		rows;
 	bool	   *is_visible;
 
-	read_images(&rows, images, RelationGetDescr(relation), realtime_policy_plan_columns(plan));
+	read_images(&rows, role, images, RelationGetDescr(relation), realtime_policy_plan_columns(plan));
 	is_visible = palloc(sizeof(bool) * Max(rows.nrows, 1));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "realtime: SPI_connect failed");

@@ -387,6 +387,7 @@ db_new(struct loop *loop, const struct db_config *config)
 		"default_transaction_deferrable", "off",
 		"statement_timeout", db->timeout,
 		"idle_in_transaction_session_timeout", "60s",
+		"search_path", "pg_catalog",	/* of our statements; policies have their own */
 		/* How constants of filters are read, and keys written: as the log has them. */
 		"TimeZone", "UTC",
 		"DateStyle", "ISO, MDY",
