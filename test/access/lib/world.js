@@ -168,7 +168,7 @@ export class World
 		else
 			statements.push(`CREATE TABLE item (${list(order)}, PRIMARY KEY (id))`);
 		if (shape === 'inherited')
-			statements.push('CREATE TABLE item_1 (more text) INHERITS (item)');
+			statements.push('CREATE TABLE item_1 (more text, PRIMARY KEY (id)) INHERITS (item)');
 		for (const statement of statements)
 			await this.database.client.query(statement);
 		this.log.push(...statements);
