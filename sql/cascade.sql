@@ -1,3 +1,4 @@
+-- cascade_1.out: the wording since 18.
 -- Foreign keys: what ON DELETE and ON UPDATE do to other rows are events after that of the row.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS realtime;
