@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import net from 'node:net';
+import os from 'node:os';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -58,9 +59,9 @@ export class Child
 {
 	/**
 	 * @param {object} options environment; isServer: it is what is measured, and has BENCH_SERVER_CORE for
-	 * itself if that is set
+	 * itself if that is set; isNice: it takes what the others leave of the processors
 	 */
-	constructor(name, program, args, { environment = {}, isServer = false } = {})
+	constructor(name, program, args, { environment = {}, isServer = false, isNice = false } = {})
 	{
 		const core = isServer ? process.env.BENCH_SERVER_CORE : undefined;
 
@@ -71,6 +72,8 @@ export class Child
 		this.process = spawn(core ? 'taskset' : program, core ? ['-c', core, program, ...args] : args, { stdio: ['pipe', 'pipe', 'pipe'],
 			env: { ...process.env, ...environment } });
 		running.add(this);
+		if (isNice && this.process.pid)
+			os.setPriority(this.process.pid, 10);
 		this.process.stdin.on('error', () => {});
 		this.process.stderr.setEncoding('utf8').on('data',
 			(data) => { this.errors = (this.errors + data).slice(-4000); });
@@ -131,13 +134,14 @@ export class Child
 		return cpuOf(this.pids);
 	}
 
-	/** Bytes of resident memory. */
-	memory()
+	/** Bytes of resident memory now (VmRSS), or the most that there were (VmHWM). */
+	memory(kind = 'VmRSS')
 	{
 		let kilobytes = 0;
 
 		for (const pid of this.pids)
-			kilobytes += Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
+			kilobytes += Number(new RegExp(`${kind}:\\s+(\\d+)`).exec(
+				readFileSync(`/proc/${pid}/status`, 'utf8'))[1]);
 		return kilobytes * 1024;
 	}
 

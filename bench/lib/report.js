@@ -95,6 +95,33 @@ export function table(head, rows)
 	console.log('');
 }
 
+/**
+ * How a figure grows: y = c * x^exponent by least squares on the logarithms of the medians. Prints a table and
+ * returns the rows for the JSON. Cases: { name, points: [[x, y], …] }; those with fewer than two points are left out.
+ */
+export function growth(x, y, cases)
+{
+	const rows = cases.map(({ name, points }) => ({ name, points: points.filter(([a, b]) => a > 0 && b > 0) }))
+		.filter(({ points }) => new Set(points.map(([a]) => a)).size > 1)
+		.map((one) => ({ x, y, ...one, exponent: exponentOf(one.points) }));
+
+	if (rows.length > 0)
+		table([`growth of ${y}`, 'exponent', ...rows[0].points.map(([a]) => `${x} ${a}`)],
+			rows.map((row) => [row.name, row.exponent.toFixed(2), ...row.points.map(([, b]) => b)]));
+	return rows;
+}
+
+/** The slope of the line through the logarithms. */
+export function exponentOf(points)
+{
+	const logs = points.map((point) => point.map(Math.log));
+	const mean = (i) => logs.reduce((sum, point) => sum + point[i], 0) / logs.length;
+	const [mx, my] = [mean(0), mean(1)];
+
+	return logs.reduce((sum, [a, b]) => sum + (a - mx) * (b - my), 0)
+		/ logs.reduce((sum, [a]) => sum + (a - mx) ** 2, 0);
+}
+
 export class Bars
 {
 	constructor()

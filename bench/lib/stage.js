@@ -14,6 +14,7 @@ export const WORK = process.env.RT_WORK;
 export const SECRET = 'a secret of 32 bytes or more, for benchmarks only';
 export const DATABASE = 'bench';
 export const READY = '"op":"subscribed"';
+const READY_MS = 180000;	// until all connections of a load are
 
 /** A connection as superuser. */
 export async function connect(database = DATABASE)
@@ -72,22 +73,34 @@ export async function readMetrics(notifier)
 		.map((line) => [line.slice(9, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]));
 }
 
-/** Subscribers; waits until all are ready. Options are those of load.c, lists repeat one. */
-export async function startLoad(port, options)
+/** Subscribers; waits until all are ready. Options are those of load.c, lists repeat one. How: see Child. */
+export async function startLoad(port, options, how = {})
 {
 	const child = new Child('load', path.join(WORK, 'load'), ['--target', `127.0.0.1:${port}`,
 		...Object.entries(options).flatMap(([name, value]) =>
-			[value].flat().flatMap((item) => [`--${name}`, String(item)]))]);
+			[value].flat().flatMap((item) => [`--${name}`, String(item)]))], how);
 
-	child.ready = JSON.parse(await child.line());
+	const timer = setTimeout(() =>
+	{
+		child.errors += 'not all were ready in time';
+		child.process.kill('SIGKILL');
+	}, READY_MS);
+	try
+	{
+		child.ready = JSON.parse(await child.line());
+	}
+	finally
+	{
+		clearTimeout(timer);
+	}
 	return child;
 }
 
 /** Subscribers of a notifier by WebSocket. */
-export function subscribe(notifier, connections, message, more = {})
+export function subscribe(notifier, connections, message, more = {}, how = {})
 {
 	return startLoad(notifier.port, { connections, path: '/v1/ws', subprotocol: 'realtime.v1',
-		say: JSON.stringify({ op: 'subscribe', ...message }), ready: READY, ...more });
+		say: JSON.stringify({ op: 'subscribe', ...message }), ready: READY, ...more }, how);
 }
 
 /** Commits of a statement with one parameter, a text of so many bytes; see publish.c. */

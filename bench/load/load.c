@@ -5,7 +5,8 @@
  *	  Thousands of subscribers in one process: WebSocket, streamed HTTP, or sockets that say nothing, spread over
  *	  loopback source addresses. Each sends what it is told to, then counts what arrives (tally.h). Knows no server.
  *
- * Prints {"ready":n,…} once every connection has seen what it waits for, then obeys lines on stdin:
+ * Prints {"ready":n,"seconds":…,"each_ms":{…}} once every connection has seen what it waits for (each: from its
+ * connect() on), then obeys lines on stdin:
  *	  expect N SECONDS	waits for N events, then reports; reports what there is when time is over
  *	  report			{"events":…,"frames":…,"bytes":…,"least":…,"most":…,"closed":…,"latency_us":{…}}
  *						of what came since the last report; least and most: events of one connection
@@ -53,6 +54,7 @@ struct peer
 	unsigned	events;			/* since the last report */
 	unsigned	saying;			/* what was said so far, of the last thing that is repeated */
 	uint64_t	left;			/* of a frame's payload */
+	int64_t		began_us;
 	struct mark mark;
 	unsigned char state;		/* enum peer_state */
 	unsigned char line_ends;	/* of the head, one after another */
@@ -97,6 +99,7 @@ static unsigned closed;
 static uint64_t frames;
 static uint64_t bytes_in;
 static struct tally *tally;
+static int64_t *waits;			/* of those that are ready, in microseconds */
 static char buffer[BUFFER];
 
 static void
@@ -257,6 +260,7 @@ start(struct peer *peer)
 	int			one = 1;
 
 	peer->number = options.first + started;
+	peer->began_us = clock_us();
 	peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (peer->fd < 0)
 		die("socket");
@@ -279,7 +283,7 @@ static void
 is_ready(struct peer *peer)
 {
 	peer->ready_count = options.ready_count;
-	ready++;
+	waits[ready++] = clock_us() - peer->began_us;
 	connecting--;
 }
 
@@ -645,6 +649,26 @@ set_option(const char *name, const char *value)
 		usage();
 }
 
+static int
+compare_waits(const void *a, const void *b)
+{
+	int64_t		x = *(const int64_t *) a;
+	int64_t		y = *(const int64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* All are ready. */
+static void
+say_ready(int64_t began)
+{
+	qsort(waits, ready, sizeof(*waits), compare_waits);
+	printf("{\"ready\":%u,\"seconds\":%.3f,\"each_ms\":{\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f}}\n", ready,
+		   (double) (clock_us() - began) / 1e6, (double) waits[ready / 2] / 1e3,
+		   (double) waits[ready * 99 / 100] / 1e3, (double) waits[ready - 1] / 1e3);
+	fflush(stdout);
+}
+
 /* Starts connections, and says when all are ready. */
 static void
 go_on(int64_t began)
@@ -655,8 +679,7 @@ go_on(int64_t began)
 		start(&peers[started]);
 	if (!is_said && ready == options.n)
 	{
-		printf("{\"ready\":%u,\"seconds\":%.3f}\n", ready, (double) (clock_us() - began) / 1e6);
-		fflush(stdout);
+		say_ready(began);
 		is_said = true;
 	}
 	if (!is_said && closed > 0)
@@ -693,8 +716,9 @@ main(int argc, char **argv)
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
 	peers = calloc(options.n, sizeof(struct peer));
+	waits = calloc(options.n + 1, sizeof(*waits));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (peers == NULL || epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &event) < 0)
+	if (peers == NULL || waits == NULL || epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &event) < 0)
 		die("load");
 	for (;;)
 	{
