@@ -215,6 +215,10 @@ rt_end()
 # Starts a script: user, temporary directory, clean-up, and the build unless a parent made one.
 rt_begin()
 {
+	# Installing PostgreSQL makes the user that the clusters run as, also for the layers that come later.
+	if [ -z "${RT_ROOT:-}" ]; then
+		rt_need_postgres
+	fi
 	rt_choose_user
 	trap rt_end EXIT
 	trap 'exit 130' INT
@@ -223,7 +227,6 @@ rt_begin()
 	rt_make_work
 	cd "$RT_WORK" || exit 1		# the caller's directory may be closed to RT_USER
 	if [ -z "${RT_ROOT:-}" ]; then
-		rt_need_postgres
 		rt_build
 	fi
 	RT_BINDIR=$RT_ROOT/pg$("$PG_CONFIG" --bindir)
