@@ -34,7 +34,15 @@ export interface StateManagerApi<T>
 	reject?(id: Id, reason?: string): Answer;
 }
 
-export type StateManagerConfig<T extends object> = Omit<StoreConfig<T>, 'api'> & { api?: StateManagerApi<T> };
+/** A call in place of `api.update`. */
+export type ItemRequest<T> = (id: Id, patch: Partial<T>) => Answer;
+
+export type StateManagerConfig<T extends object> = Omit<StoreConfig<T>, 'api' | 'requests'> & {
+	api?: StateManagerApi<T>;
+
+	/** Further calls by name. */
+	requests?: Record<string, ItemRequest<T>>;
+};
 
 /** Provides the RealtimeClient of an application. `options` may be a function, which may inject. It is closed with the injector. */
 export function provideRealtime(url?: string, options: ClientOptions | (() => ClientOptions) = {}): FactoryProvider
@@ -94,6 +102,14 @@ function promises<T extends object>(api: StateManagerApi<T>): StoreApi<T>
 	return Object.fromEntries(names.filter((name) => api[name]).map((name) => [name, call(name)]));
 }
 
+/** Calls by name as the store wants them: the config's, and `approve`. */
+function namedRequests<T extends object>(api: StateManagerApi<T>, requests: Record<string, ItemRequest<T>>): StoreConfig<T>['requests']
+{
+	const all: Record<string, ItemRequest<T>> = { ...(api.approve && { approve: (id) => api.approve!(id) }), ...requests };
+
+	return Object.fromEntries(Object.entries(all).map(([name, request]) => [name, (id: Id, patch: Partial<T>) => settle(request(id, patch))]));
+}
+
 /** Hooks of a manager, called by its store. */
 interface Hooks<T>
 {
@@ -141,12 +157,14 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 	private readonly api: StateManagerApi<T>;
 	private readonly ends: (() => void)[] = [];
 
-	constructor({ api = {}, ...config }: StateManagerConfig<T>)
+	constructor({ api = {}, requests = {}, ...config }: StateManagerConfig<T>)
 	{
 		const part = <K extends keyof StoreState<T>>(name: K) => computed(() => this.state()[name], { equal: same });
 
 		this.api = api;
-		this.store = new HookedStore<T>(inject(RealtimeClient), { ...config, api: promises(api) }, {
+		this.store = new HookedStore<T>(inject(RealtimeClient), {
+			...config, api: promises(api), requests: namedRequests(api, requests)
+		}, {
 			created: (item, event) => this.onItemCreated(item, event),
 			updated: (item, event) => this.onItemUpdated(item, event),
 			deleted: (item, event) => this.onItemDeleted(item, event)
@@ -194,17 +212,16 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 		return this.store.add(data, request && ((now) => settle(request(now))));
 	}
 
-	/** Changes fields, at once. `request` is the call in place of `api.update`: for custom actions. */
-	updateItem(id: Id, patch: Partial<T>, request?: (id: Id, patch: Partial<T>) => Answer): Promise<unknown>
+	/** Changes fields, at once. `request` is for custom actions: a call in place of `api.update`, or the name of one. */
+	updateItem(id: Id, patch: Partial<T>, request?: ItemRequest<T> | string): Promise<unknown>
 	{
-		return this.store.update(id, patch, request && ((now, fields) => settle(request(now, fields))));
+		return this.store.update(id, patch,
+			typeof request === 'function' ? (now, fields) => settle(request(now, fields)) : request);
 	}
 
 	approveItem(id: Id, patch = this.status('approved')): Promise<unknown>
 	{
-		const { api } = this;
-
-		return this.updateItem(id, patch, api.approve && ((now) => api.approve!(now)));
+		return this.updateItem(id, patch, this.store.config.requests!.approve && 'approve');
 	}
 
 	rejectItem(id: Id, reason?: string, patch = this.status('rejected')): Promise<unknown>
