@@ -15,6 +15,10 @@
 
 #include "memory.h"
 
+/* What matching a pattern may cost: far more than patterns that are meant as such need. */
+#define LIKE_STEPS 1000000
+#define LIKE_STEPS_PER_BYTE 4
+
 enum filter_type
 filter_type_of(const char *typname, bool is_enum)
 {
@@ -378,9 +382,12 @@ character_len(struct slice text, size_t i)
 	return n;
 }
 
-/* Goes back to the last % when what follows it does not fit: no more than text times pattern steps. */
-bool
-filter_like(struct slice text, struct slice pattern, bool ignores_case)
+/*
+ * Whether a text is like a pattern: FILTER_OMITTED when that took more than so many steps. Goes back to the last
+ * % when what follows it does not fit, which may take text times pattern steps.
+ */
+static enum filter_result
+match_like(struct slice text, struct slice pattern, bool ignores_case, uint64_t steps)
 {
 	size_t		t = 0;
 	size_t		p = 0;
@@ -389,6 +396,8 @@ filter_like(struct slice text, struct slice pattern, bool ignores_case)
 
 	while (t < text.len || p < pattern.len)
 	{
+		if (steps-- == 0)
+			return FILTER_OMITTED;
 		if (p < pattern.len && pattern.at[p] == '%')
 		{
 			retry_p = ++p;
@@ -414,12 +423,18 @@ filter_like(struct slice text, struct slice pattern, bool ignores_case)
 			}
 		}
 		if (retry_p == SIZE_MAX || retry_t >= text.len)
-			return false;
+			return FILTER_NO;
 		retry_t += character_len(text, retry_t);
 		t = retry_t;
 		p = retry_p;
 	}
-	return true;
+	return FILTER_YES;
+}
+
+bool
+filter_like(struct slice text, struct slice pattern, bool ignores_case)
+{
+	return match_like(text, pattern, ignores_case, UINT64_MAX) == FILTER_YES;
 }
 
 /* Whether a comparison holds between the value's key and the constants. */
@@ -445,13 +460,12 @@ compare(const struct filter_term *term, struct slice key)
 			return filter_compare_keys(term->type, key, term->keys[0]) > 0;
 		case OPERATOR_GTE:
 			return filter_compare_keys(term->type, key, term->keys[0]) >= 0;
-		case OPERATOR_LIKE:
-		case OPERATOR_ILIKE:
-			return filter_like(key, term->keys[0], term->op == OPERATOR_ILIKE);
 		case OPERATOR_IS_TRUE:
 			return slice_equals(key, "true");
 		case OPERATOR_IS_FALSE:
 			return slice_equals(key, "false");
+		case OPERATOR_LIKE:		/* match_pattern() */
+		case OPERATOR_ILIKE:
 		case OPERATOR_IS_NULL:
 			break;
 	}
@@ -463,6 +477,18 @@ static enum filter_type
 key_type(const struct filter_term *term)
 {
 	return term->op == OPERATOR_LIKE || term->op == OPERATOR_ILIKE ? FILTER_TYPE_TEXT : term->type;
+}
+
+/* A pattern is a stranger's, and so may be the text: nobody waits for it longer than for many others together. */
+static enum filter_result
+match_pattern(const struct filter_term *term, struct slice text)
+{
+	enum filter_result result = match_like(text, term->keys[0], term->op == OPERATOR_ILIKE,
+										   LIKE_STEPS + (uint64_t) text.len * LIKE_STEPS_PER_BYTE);
+
+	if (result == FILTER_OMITTED)
+		return result;
+	return (result == FILTER_YES) != term->is_negated ? FILTER_YES : FILTER_NO;
 }
 
 static enum filter_result
@@ -482,6 +508,8 @@ match_term(const struct filter_term *term, const struct row *row, struct buffer 
 	}
 	else if (term->op == OPERATOR_IS_NULL)
 		is_true = false;
+	else if (term->op == OPERATOR_LIKE || term->op == OPERATOR_ILIKE)
+		return match_pattern(term, filter_value_key(key_type(term), *value, scratch));
 	else
 		is_true = compare(term, filter_value_key(key_type(term), *value, scratch));
 	return is_true != term->is_negated ? FILTER_YES : FILTER_NO;

@@ -48,7 +48,7 @@ enum filter_result
 {
 	FILTER_NO,					/* false or unknown */
 	FILTER_YES,
-	FILTER_OMITTED				/* cannot be told: a value was left out */
+	FILTER_OMITTED				/* cannot be told: a value was left out, or a pattern takes too long */
 };
 
 /* The columns of a row as slices, found once and used by all filters. */

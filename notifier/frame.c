@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "stats.h"
 
 #define HEADER_MAX 10			/* RFC 6455: 2 bytes, or 4 from 126 bytes on, or 10 from 65,536 on */
 
@@ -30,6 +31,7 @@ frame_new_empty(size_t payload_max)
 
 	atomic_init(&frame->refs, 1);
 	frame->header_len = 0;
+	frame->kind = FRAME_REPLY;
 	frame->len = 0;
 	return frame;
 }
@@ -50,6 +52,8 @@ frame_finish(struct frame *frame, enum frame_kind kind, size_t len)
 	frame->len = len;
 	frame->kind = (unsigned char) kind;
 	frame->header_len = (unsigned char) header_len;
+	if (kind == FRAME_SNAPSHOT)
+		stats_add(STAT_SNAPSHOT_BYTES, (int64_t) len);
 	header[0] = 0x81;			/* FIN, text */
 	if (header_len == 2)
 		header[1] = (unsigned char) len;
@@ -81,8 +85,11 @@ frame_ref(struct frame *frame)
 void
 frame_unref(struct frame *frame)
 {
-	if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
-		memory_free(frame);
+	if (atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (frame->kind == FRAME_SNAPSHOT)
+		stats_add(STAT_SNAPSHOT_BYTES, -(int64_t) frame->len);
+	memory_free(frame);
 }
 
 enum frame_kind

@@ -35,6 +35,7 @@ struct snapshot
 	bool		is_repeated;	/* it must be */
 	struct subscriptions subscriptions;
 	size_t		max_bytes;
+	uint64_t	max_together;	/* bytes of all snapshots in memory */
 
 	/* in the pool's thread, until it is handed over */
 	struct db_job *job;
@@ -44,6 +45,7 @@ struct snapshot
 	unsigned	nparts;
 	unsigned	nrows;
 	bool		is_too_large;
+	bool		is_too_much;	/* with all others that are in memory */
 	enum db_outcome outcome;
 	char		sqlstate[6];
 };
@@ -82,13 +84,14 @@ snapshot_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 		row_len += fields[i].len;
 	if (step == 1)
 		snapshot->position = memory_copy_string(fields[0].at, fields[0].len);
-	if (step != ROWS_STEP || snapshot->is_too_large)
+	if (step != ROWS_STEP || snapshot->is_too_large || snapshot->is_too_much)
 		return;
 	if (snapshot->part.len > 0 && snapshot->part.len + row_len + 64 > PROTOCOL_PART_FILL)
 		end_part(snapshot, false);
-	if (snapshot->content.bytes + snapshot->part.len > snapshot->max_bytes)
+	snapshot->is_too_large = snapshot->content.bytes + snapshot->part.len > snapshot->max_bytes;
+	snapshot->is_too_much = (uint64_t) stats_get(STAT_SNAPSHOT_BYTES) + snapshot->part.len > snapshot->max_together;
+	if (snapshot->is_too_large || snapshot->is_too_much)
 	{
-		snapshot->is_too_large = true;
 		contents_release(&snapshot->content);
 		db_cancel(snapshot->job);
 		return;
@@ -133,6 +136,8 @@ fail_snapshot(struct subscription *subscription, const struct snapshot *snapshot
 		code = CODE_TOO_LARGE;
 		why = "the snapshot is too large: use limit, a filter or fewer columns";
 	}
+	else if (snapshot->is_too_much)
+		why = "too many snapshots are being sent: try again later";
 	else if (snapshot->outcome == DB_FAILED && strcmp(snapshot->sqlstate, "42501") == 0)
 	{
 		code = CODE_FORBIDDEN;
@@ -157,7 +162,7 @@ snapshot_arrived(void *arg)
 	struct worker *worker = snapshot->worker;
 	struct snapshot **at = &worker->catchups->snapshots;
 	struct position join;
-	bool		is_good = snapshot->outcome == DB_DONE && !snapshot->is_too_large
+	bool		is_good = snapshot->outcome == DB_DONE && !snapshot->is_too_large && !snapshot->is_too_much
 		&& snapshot->position != NULL;
 
 	if (snapshot->is_repeated && snapshot->subscriptions.n > 0)
@@ -309,6 +314,7 @@ snapshot_start(struct worker *worker, struct subscription *subscription)
 		memcpy(snapshot->view_id, view->id, sizeof(view->id));
 		snapshot->key = text;
 		snapshot->max_bytes = worker->options->max_snapshot;
+		snapshot->max_together = worker->options->total_memory;
 		snapshot->next = worker->catchups->snapshots;
 		worker->catchups->snapshots = snapshot;
 		snapshot->nparams = nparams;

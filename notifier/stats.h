@@ -33,6 +33,7 @@
 	STATS(GAPS, "gaps_total", counter, "Gap frames sent") \
 	STATS(SNAPSHOTS, "snapshots_total", counter, "Snapshots sent") \
 	STATS(SNAPSHOT_ROWS, "snapshot_rows_total", counter, "Rows in snapshots sent") \
+	STATS(SNAPSHOT_BYTES, "snapshot_bytes", gauge, "Bytes of snapshots in memory") \
 	STATS(RESUMES_CACHE, "resumes_cache_total", counter, "Resumptions served from memory") \
 	STATS(RESUMES_LOG, "resumes_log_total", counter, "Resumptions served from the commit log") \
 	STATS(POLICY_ROUNDS, "policy_rounds_total", counter, "Times that PostgreSQL was asked to evaluate policies") \

@@ -287,6 +287,37 @@ test_like_cost(void **state)
 	memory_free(pattern);
 }
 
+/* A pattern that nearly fits at every place of a long text is given up: it cannot be told. */
+static void
+test_like_budget(void **state)
+{
+	struct buffer json = {0};
+	struct buffer scratch = {0};
+	char		pattern[4001];
+	struct slice key = {pattern, 4000};
+	struct filter_term term = {.column = {"name", 4}, .op = OPERATOR_LIKE, .type = FILTER_TYPE_TEXT, .keys = &key, .nkeys = 1};
+	struct filter filter = {.terms = &term, .nterms = 1};
+	struct row	row = {0};
+
+	(void) state;
+	memset(pattern, 'a', sizeof(pattern));
+	pattern[0] = '%';
+	pattern[3999] = 'b';
+	buffer_puts(&json, "{\"name\":\"");
+	for (int i = 0; i < 100000; i++)
+		buffer_puts(&json, "a");
+	buffer_puts(&json, "\"}");
+	assert_true(row_read(&row, buffer_slice(&json)));
+	assert_int_equal(filter_match(&filter, &row, &scratch), FILTER_OMITTED);
+	term.is_negated = true;
+	assert_int_equal(filter_match(&filter, &row, &scratch), FILTER_OMITTED);
+	key.len = 5;				/* few steps at each place */
+	assert_int_equal(filter_match(&filter, &row, &scratch), FILTER_NO);
+	row_release(&row);
+	buffer_release(&json);
+	buffer_release(&scratch);
+}
+
 /* Values in ascending order compare so, pair by pair, and equal themselves. */
 static void
 check_order(enum filter_type type, const char *const *values, unsigned n)
@@ -593,6 +624,7 @@ main(void)
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_like),
 		cmocka_unit_test(test_like_cost),
+		cmocka_unit_test(test_like_budget),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_decimals),
