@@ -250,6 +250,11 @@ export class Session
 		});
 	}
 
+	greet(token: string | undefined): void
+	{
+		this.server.greeting(token).forEach((frame) => this.send(frame));
+	}
+
 	/** A message of the client. */
 	receive(message: any): void
 	{
@@ -266,7 +271,8 @@ export class Session
 					return this.server.end(this, 4001);
 				}
 				this.isAuthenticated = true;
-				return this.send({ op: 'authenticated', ref, role: 'web', user: 'u', expires: null });
+				this.send({ op: 'authenticated', ref, role: 'web', user: 'u', expires: null });
+				return this.greet(message.token);
 			case 'ping':
 				return this.server.isMute ? undefined : this.send({ op: 'pong', ref });
 			case 'sync':
@@ -439,6 +445,9 @@ export class FakeServer
 
 	/** Turns that answers of the poll are under way. */
 	latency = 0;
+
+	/** What a session is sent after it was welcomed and has given its token. */
+	greeting: (token: string | undefined) => object[] = () => [];
 
 	/** Pings are not answered. */
 	isMute = false;
@@ -633,6 +642,7 @@ export class FakeServer
 					}
 				});
 				session.welcome();
+				session.greet(body.token);
 				for (const message of body.subscribe ?? [])
 					session.receive({ ...message, op: message.op ?? 'subscribe' });
 				server.changed();
@@ -679,6 +689,7 @@ export class FakeServer
 			session.isAuthenticated = body.token !== undefined;
 			this.sessions.set(session, { close: () => end() });
 			session.welcome();
+			session.greet(body.token);
 			for (const message of body.subscribe ?? [])
 				session.receive({ ...message, op: message.op ?? 'subscribe' });
 			if (this.isManual)

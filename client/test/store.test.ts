@@ -5,90 +5,11 @@
 
 import 'fake-indexeddb/auto';
 import assert from 'node:assert/strict';
-import test, { type TestContext } from 'node:test';
-import { EntityStore, type Item, type RealtimeClient, type RealtimeEvent, type Row, type Saved,
-	type StoreConfig } from '../src/index.js';
+import test from 'node:test';
+import { EntityStore, type Item, type RealtimeEvent, type Row, type Saved } from '../src/index.js';
 import { indexedDBStorage } from '../src/indexeddb.js';
-import { FakeServer } from './fake-server.js';
-import { setUp, turn, until } from './support.js';
-
-type Config = Omit<StoreConfig<Row>, 'feature' | 'entity'>;
-
-/** An API on the fake database: replies when `gate` is opened. */
-class Api
-{
-	readonly calls: string[] = [];
-	gate: Promise<void> = Promise.resolve();
-	open: () => void = () => {};
-	error: unknown;
-	hasTx = true;
-	hasRow = true;
-	nextId = 50;
-
-	constructor(private readonly server: FakeServer)
-	{
-	}
-
-	/** Replies are kept back from now on. */
-	hold(): void
-	{
-		this.gate = new Promise((resolve) => { this.open = resolve; });
-	}
-
-	private async reply(call: string, work: () => { id: string }, id: string): Promise<unknown>
-	{
-		this.calls.push(call);
-		if (this.error)
-		{
-			await this.gate;
-			throw this.error;
-		}
-		const tx = work().id;
-
-		await this.gate;
-		return {
-			success: true, ...(this.hasRow && { data: this.server.database.rows.get(id) }), meta: this.hasTx ? { tx } : {}
-		};
-	}
-
-	readonly create = (data: Row) =>
-	{
-		const id = data.id ?? ++this.nextId;
-
-		return this.reply(`create ${JSON.stringify(data)}`, () => this.server.database.insert({ ...data, id }), String(id));
-	};
-
-	readonly update = (id: unknown, patch: Row) =>
-		this.reply(`update ${id} ${JSON.stringify(patch)}`, () => this.server.database.update(String(id), patch), String(id));
-
-	readonly remove = (id: unknown) => this.reply(`remove ${id}`, () => this.server.database.remove(String(id)), String(id));
-}
-
-/** A live store with two rows. */
-async function open(t: TestContext, config: Config = {}): Promise<{ server: FakeServer; client: RealtimeClient; api: Api;
-	store: EntityStore; shown: () => string }>
-{
-	const { server, client } = setUp(t);
-	const api = new Api(server);
-
-	server.database.insert({ id: 1, status: 'new', total: 10 });
-	server.database.insert({ id: 2, status: 'new', total: 20 });
-	const store = client.entity('orders', 'order', { api, ...config });
-
-	t.after(() => store.stop());
-	store.start();
-	await store.load();
-	return { server, client, api, store, shown: () => store.items.map(({ data }) => `${data.id}:${data.status}`).join(' ') };
-}
-
-/** Keeps the console quiet while errors are expected. */
-function quiet(t: TestContext): void
-{
-	const { error } = console;
-
-	console.error = () => {};
-	t.after(() => { console.error = error; });
-}
+import { open } from './api.js';
+import { quiet, setUp, turn, until } from './support.js';
 
 test('loads, follows, and shows items by id, by status and by condition', async (t) =>
 {
