@@ -4,13 +4,13 @@
 //	Server CPU per delivery of a 256-byte message to many subscribers: one event at a time, each begun when
 //	the last has reached everybody, and bursts of 20.
 
-import { Bars, finish, group, log, median, medianOf, readOptions, table } from '../lib/report.js';
+import { Bars, finish, group, growth, log, median, medianOf, readOptions, table } from '../lib/report.js';
 import { SERVERS } from '../lib/servers.js';
 import { checkReport, createDatabase, startLoad } from '../lib/stage.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const BURST = 20;
-const options = readOptions({ runs: 3, sizes: [1000, 10000], deliveries: 100000, bytes: 256,
+const options = readOptions({ runs: 3, sizes: [100, 1000, 10000], deliveries: 100000, bytes: 256,
 	only: Object.keys(SERVERS) }, { runs: 1, sizes: [50], deliveries: 2000 });
 const runs = [];
 const wire = {};		// bytes of a delivery of ours, by size and burst
@@ -82,7 +82,7 @@ for (const size of options.sizes)
 		}
 
 const bars = new Bars();
-for (const size of options.sizes)
+for (const size of options.sizes.filter((n) => n >= 1000 || options.isSmoke))
 	for (const burst of [1, BURST])
 	{
 		const at = (server) => medianOf(runs, { server, subscribers: size, burst }, 'cpu_us');
@@ -103,4 +103,7 @@ group(runs, ['server', 'subscribers', 'burst']).map((some) => [some[0].server, s
 	median(some.map((run) => run.cpu_us)), Math.min(...some.map((run) => run.cpu_us)),
 	Math.max(...some.map((run) => run.cpu_us)), ...['deliveries_per_s', 'p50_us', 'p99_us', 'bytes', 'frames',
 		'memory'].map((member) => median(some.map((run) => run[member])) / (member === 'memory' ? 1024 : 1))]));
-finish('fanout', options, bars, runs);
+const grown = [1, BURST].flatMap((burst) => growth('subscribers', 'CPU us/event', options.only.map((server) =>
+	({ name: `${server}, ${burst > 1 ? `bursts of ${burst}` : 'one at a time'}`, points: options.sizes.map((size) =>
+		[size, size * medianOf(runs, { server, subscribers: size, burst }, 'cpu_us')]) }))));
+finish('fanout', options, bars, runs, { growth: grown });

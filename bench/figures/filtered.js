@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Bars, finish, group, log, median, medianOf, readOptions, table } from '../lib/report.js';
+import { Bars, finish, group, growth, log, median, medianOf, readOptions, table } from '../lib/report.js';
 import { WORK, checkReport, createDatabase, readMetrics, startLoad, startNotifier, startPublisher }
 	from '../lib/stage.js';
 
@@ -125,4 +125,6 @@ group(runs.filter((run) => run.cpu_us), ['subscriptions']).map((some) => [some[0
 	median(some.map((run) => run.cpu_us)), Math.min(...some.map((run) => run.cpu_us)),
 	Math.max(...some.map((run) => run.cpu_us)), at(some[0].subscriptions, 'instructions'),
 	...['polls', 'memory', 'seconds'].map((member) => median(some.map((run) => run[member])))]));
-finish('filtered', options, bars, runs);
+const grown = growth('subscriptions', 'CPU us/event', [{ name: 'notifier',
+	points: options.sizes.map((size) => [size, at(size, 'cpu_us')]) }]);
+finish('filtered', options, bars, runs, { growth: grown });

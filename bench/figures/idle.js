@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: PostgreSQL
 //
 // idle.js
-//	Resident memory per idle connection with one subscription, by what the connection is.
+//	Resident memory per idle connection with one subscription, by what the connection is; the notifier's near the
+//	limit of open files, too.
 
+import { execFileSync } from 'node:child_process';
 import { Bars, digits, finish, group, log, median, medianOf, readOptions, table } from '../lib/report.js';
 import { SERVERS } from '../lib/servers.js';
 import { createDatabase, startLoad, startNotifier } from '../lib/stage.js';
 
+const SUBSCRIBED = ['WebSocket', 'server-sent events'];
 const PEERS = Object.keys(SERVERS).filter((name) => !/^notifier|^floor/.test(name));
 const KINDS = {
 	'a socket': { transport: 'silent' },
@@ -17,18 +20,20 @@ const KINDS = {
 	'WebSocket, filtered': { path: '/v1/ws', subprotocol: 'realtime.v1', ready: '"op":"subscribed"',
 		say: '{"op":"subscribe","feature":"bench","entity":"orders","filter":[["customer","eq",%n]]}' }
 };
-const options = readOptions({ runs: 3, connections: 10000, only: [...Object.keys(KINDS), ...PEERS] },
-	{ runs: 1, connections: 200 });
+// as many as a process may have open, but for some hundred; a hard limit of millions would be another benchmark
+const NEAR = Math.min(Number(execFileSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' })) || 20000, 20000) - 300;
+const options = readOptions({ runs: 3, connections: 10000, near: NEAR, only: [...Object.keys(KINDS), ...PEERS] },
+	{ runs: 1, connections: 200, near: 400 });
 const runs = [];
 
 /** What n connections add to a server that has seen a few. */
-async function measure(what, running, load)
+async function measure(what, running, load, connections = options.connections)
 {
 	const first = await startLoad(running.port, { connections: Math.ceil(options.connections / 100), ...load });
 	const before = running.child.memory();
-	const rest = await startLoad(running.port, { connections: options.connections, first: 1000, ...load });
+	const rest = await startLoad(running.port, { connections, first: 1000, ...load });
 
-	runs.push({ what, bytes: (running.child.memory() - before) / options.connections,
+	runs.push({ what, connections, bytes: (running.child.memory() - before) / connections,
 		seconds: rest.ready.seconds });
 	await rest.stop();
 	await first.stop();
@@ -49,20 +54,28 @@ for (let i = 0; i < options.runs; i++)
 		{
 			const child = await startNotifier({ 'handshake-timeout': '10min' });
 			await measure(what, { child, port: child.port }, KINDS[what]);
+			if (!SUBSCRIBED.includes(what))
+				continue;
+			const full = await startNotifier({ 'max-connections': options.near });
+			await measure(what, { child: full, port: full.port }, KINDS[what],
+				options.near - Math.ceil(options.connections / 100));
 		}
 		else
 			await measure(what, await SERVERS[what].start(), SERVERS[what].load);
 	}
 
 const bars = new Bars();
-const at = (what) => medianOf(runs, { what }, 'bytes');
+const at = (what) => medianOf(runs, { what, connections: options.connections }, 'bytes');
 const peers = PEERS.map(at).filter((value) => value !== undefined);
 
-for (const what of ['WebSocket', 'server-sent events'])
-	bars.most(`bytes of an idle connection, ${what}`, at(what), 3000);
+for (const what of SUBSCRIBED)
+	for (const [some] of group(runs.filter((run) => run.what === what), ['connections']))
+		bars.most(`bytes of an idle connection, ${what}, ${some.connections}`,
+			medianOf(runs, { what, connections: some.connections }, 'bytes'), 3000);
 if (peers.length > 0)
 	bars.most('bytes of an idle WebSocket connection to the best peer', at('WebSocket') / Math.min(...peers), 1);
-table(['what', 'bytes/connection', 'min', 'max', 'connected in s'], group(runs, ['what']).map((some) => [some[0].what,
+table(['what', 'connections', 'bytes/connection', 'min', 'max', 'connected in s'],
+	group(runs, ['what', 'connections']).map((some) => [some[0].what, some[0].connections,
 	...[median, (list) => Math.min(...list), (list) => Math.max(...list)].map((f) =>
 		Math.round(f(some.map((run) => run.bytes)))), digits(median(some.map((run) => run.seconds)))]));
 finish('idle', options, bars, runs);

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: PostgreSQL
 //
 // latency.js
-//	From COMMIT's return to a hundred subscribers, beside a plpgsql trigger with pg_notify and a Node relay.
+//	From COMMIT's return to a hundred subscribers, beside a plpgsql trigger with pg_notify and a Node relay; and
+//	how many transactions 32 writers commit that nothing holds back, with either.
 
 import path from 'node:path';
 import { Child, freePort, untilListening } from '../lib/child.js';
-import { Bars, finish, group, log, median, medianOf, readOptions, table } from '../lib/report.js';
+import { markSql, pgbench } from '../lib/pgbench.js';
+import { Bars, finish, group, growth, log, median, medianOf, readOptions, table } from '../lib/report.js';
 import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, startPublisher, subscribe }
 	from '../lib/stage.js';
 
-const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16 },
-	{ runs: 1, rates: [10, 200], seconds: 1, subscribers: 10 });
+const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16,
+	writers: 32 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
 const runs = [];
+const floods = [];
 const times = path.join(WORK, 'times');
 
 const SYSTEMS = {
@@ -19,8 +22,8 @@ const SYSTEMS = {
 	{
 		const child = await startNotifier();
 
-		return { child, subscribe: () => subscribe(child, options.subscribers,
-			{ feature: 'bench', entity: 'orders' }, { times }), table: 'orders' };
+		return { child, table: 'orders', subscribe: (more) => subscribe(child, options.subscribers,
+			{ feature: 'bench', entity: 'orders' }, more) };
 	},
 	async relay()
 	{
@@ -29,8 +32,8 @@ const SYSTEMS = {
 			[path.join(path.dirname(new URL(import.meta.url).pathname), '..', 'peers', 'relay.js'), port, DATABASE, 'peer']);
 
 		await untilListening(port, child);
-		return { child, subscribe: () => startLoad(port, { connections: options.subscribers, times }),
-			table: 'peer' };
+		return { child, table: 'peer',
+			subscribe: (more) => startLoad(port, { connections: options.subscribers, ...more }) };
 	}
 };
 
@@ -39,7 +42,7 @@ async function measure(system, rate)
 	const running = await SYSTEMS[system]();
 	const writer = await startPublisher(`INSERT INTO ${running.table} (note) VALUES ($1)`,
 		{ connections: options.connections, times });
-	const load = await running.subscribe();
+	const load = await running.subscribe({ times });
 	const warm = await writer.ask(`rate ${rate} ${Math.min(1, options.seconds)}`);
 
 	await load.ask(`expect ${warm.commits * options.subscribers} 30`);
@@ -54,6 +57,23 @@ async function measure(system, rate)
 		early: report.early / report.events });
 	await load.stop();
 	await writer.stop();
+	await running.child.stop();
+}
+
+/** Writers that wait for nothing but their commits, while the same subscribers get everything. */
+async function flood(system)
+{
+	const running = await SYSTEMS[system]();
+	const load = await running.subscribe();
+	const script = `INSERT INTO ${running.table} (note) VALUES (${markSql(256)});\n`;
+	const warm = await pgbench(script, options.writers, 1);
+	await load.ask(`expect ${warm.commits * options.subscribers} 120`);
+	const { commits, tps } = await pgbench(script, options.writers, options.seconds);
+	const report = await load.ask(`expect ${commits * options.subscribers} 120`);
+
+	checkReport(system, report, commits * options.subscribers, options.subscribers);
+	floods.push({ system, tps, ...report.latency_us });
+	await load.stop();
 	await running.child.stop();
 }
 
@@ -75,6 +95,12 @@ for (let i = 0; i < options.runs; i++)
 			log(`${rate} commits/s: repetition ${i + 1} of ${options.runs}, ${system}`);
 			await measure(system, rate);
 		}
+for (let i = 0; i < options.runs; i++)
+	for (const system of Object.keys(SYSTEMS))
+	{
+		log(`${options.writers} writers: repetition ${i + 1} of ${options.runs}, ${system}`);
+		await flood(system);
+	}
 
 const bars = new Bars();
 for (const rate of options.rates)
@@ -87,8 +113,14 @@ for (const rate of options.rates)
 		for (const member of ['p50', 'p99'])
 			bars.most(`${member} to the relay's at ${rate} commits/s`, at('notifier', member) / at('relay', member), 1);
 }
+bars.least(`TPS of ${options.writers} writers to those of the relay`,
+	medianOf(floods, { system: 'notifier' }, 'tps') / medianOf(floods, { system: 'relay' }, 'tps'), 2.5);
 table(['system', 'asked/s', 'commits/s', 'p50 us', 'p90', 'p99', 'p99.9', 'max', 'before COMMIT returned', 'CPU us/commit'],
 	group(runs, ['system', 'rate']).map((some) => [some[0].system, some[0].rate,
 		...['commits_per_s', 'p50', 'p90', 'p99', 'p99_9', 'max', 'early', 'cpu_us'].map((member) =>
 			median(some.map((run) => run[member])))]));
-finish('latency', options, bars, runs);
+table(['system', `TPS of ${options.writers} writers`, 'p50 us with COMMIT', 'p99'], group(floods, ['system']).map((some) =>
+	[some[0].system, ...['tps', 'p50', 'p99'].map((member) => median(some.map((run) => run[member])))]));
+const grown = growth('commits/s', 'p50 us', Object.keys(SYSTEMS).map((system) => ({ name: system,
+	points: options.rates.map((rate) => [rate, medianOf(runs, { system, rate }, 'p50')]) })));
+finish('latency', options, bars, runs, { floods, growth: grown });
