@@ -21,6 +21,8 @@
 
 #include "auth.h"
 #include "db.h"
+#include "inspector.h"
+#include "inspector_http.h"
 #include "listen.h"
 #include "log.h"
 #include "loop.h"
@@ -458,6 +460,8 @@ make_workers(struct program *program)
 		if (worker->worker == NULL)
 			return false;
 		server_on_gone(worker->worker->server, connection_gone, worker);
+		server_set_inspector(worker->worker->server, &inspector_http);
+		inspector_add_worker(program->shared.inspector, worker->worker);
 	}
 	return true;
 }
@@ -517,6 +521,8 @@ tear_down(struct program *program)
 		auth_free(program->shared.auth);
 	if (program->shared.users != NULL)
 		users_free(program->shared.users);
+	if (program->shared.inspector != NULL)
+		inspector_free(program->shared.inspector);
 	if (program->listener != NULL)
 		listener_free(program->listener);
 	loop_timer_free(program->watchdog);
@@ -542,6 +548,7 @@ serve(struct program *program)
 		|| (program->shared.auth = make_auth(program->options)) == NULL)
 		return 1;
 	program->shared.users = users_new();
+	program->shared.inspector = inspector_new();
 	make_pool(program);
 	make_source(program);
 	if (!make_workers(program))

@@ -104,8 +104,10 @@ static const struct setting table[] = {
 		 "role of tokens without that claim; without it they are refused"),
 	SECONDS("jwt-leeway", jwt_leeway_s, "5s", 0, 0, HOUR,
 			"difference of clocks that is forgiven"),
-	TEXT("admin-role", admin_role, NULL, "ROLE", 0,
-		 "role whose tokens may read /metrics from afar; without it only this machine may"),
+	TEXT("admin-role", admin_role, NULL, "ROLE", RELOAD,
+		 "role whose tokens may use the inspector, and read /metrics from afar, which else only this machine may"),
+	SWITCH("inspector", has_inspector, RELOAD,
+		   "serve a page at /inspector that shows sessions, views, rates and events to admin-role"),
 
 	COUNT("max-connections", max_connections, "10000", RELOAD, 1, COUNT_MAX,
 		  "connections of the process"),

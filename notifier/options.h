@@ -50,7 +50,8 @@ struct options
 	char	   *jwt_role_claim;	/* "role" */
 	char	   *jwt_default_role;
 	unsigned	jwt_leeway_s;	/* 5 */
-	char	   *admin_role;		/* role that may read /metrics and the inspector from afar; NULL: loopback only */
+	char	   *admin_role;		/* role that may use the inspector, and read /metrics from afar; NULL: none (reload) */
+	bool		has_inspector;	/* --inspector: /inspector is served (reload) */
 
 	/* limits (all reload; what a running session or thread took along stays its own) */
 	unsigned	max_connections;	/* 10000 */

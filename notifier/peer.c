@@ -114,6 +114,14 @@ peer_may_speak(struct peer *peer)
 	return true;
 }
 
+/* Takes back what the inspector was asked for. */
+static void
+forget_inspection(struct peer *peer)
+{
+	peer->server->inspector->release(peer);
+	peer->state = PEER_REQUEST;
+}
+
 void
 peer_finish(struct peer *peer)
 {
@@ -124,6 +132,8 @@ peer_finish(struct peer *peer)
 		ws_release(peer);
 	else if (peer->state == PEER_FILE)
 		http_release(peer);
+	else if (peer->state == PEER_INSPECTING)
+		forget_inspection(peer);
 	else if (peer->state != PEER_REQUEST)
 		feed_free(peer);
 	peer->state = PEER_ENDING;
@@ -148,6 +158,8 @@ peer_free(struct peer *peer)
 		http_release(peer);
 	else if (peer->state == PEER_EVENTS || peer->state == PEER_POLL)
 		feed_free(peer);
+	else if (peer->state == PEER_INSPECTING)
+		forget_inspection(peer);
 	wheel_remove(&server->wheel, &peer->timer);
 	*peer->link = peer->next;
 	if (peer->next != NULL)
@@ -186,6 +198,7 @@ peer_received(struct peer *peer, unsigned char *bytes, size_t len)
 			break;
 		case PEER_EVENTS:
 		case PEER_POLL:
+		case PEER_INSPECTING:
 			http_received(peer, (const char *) bytes, len);
 			break;
 		case PEER_ENDING:
@@ -209,6 +222,8 @@ peer_writable(struct peer *peer)
 		case PEER_EVENTS:
 		case PEER_POLL:
 			feed_writable(peer);
+			break;
+		case PEER_INSPECTING:
 			break;
 		case PEER_ENDING:
 			peer_shut(peer);
@@ -275,6 +290,7 @@ peer_due(struct wheel_entry *entry, void *arg)
 			break;
 		case PEER_REQUEST:
 		case PEER_FILE:
+		case PEER_INSPECTING:
 		case PEER_ENDING:
 			peer_cut(peer);
 			break;

@@ -10,6 +10,7 @@
  * server_ws.c		WebSocket
  * server_feed.c	server-sent events, and what a long poll has in common with them
  * server_poll.c	long poll
+ * inspector_http.c	the inspector's page and data
  *
  * Life of a peer
  * 1. It reads requests (PEER_REQUEST) until one makes it something else, and may come back from there.
@@ -44,6 +45,7 @@ enum peer_state
 	PEER_WEBSOCKET,
 	PEER_EVENTS,
 	PEER_POLL,
+	PEER_INSPECTING,			/* an answer is being collected */
 	PEER_ENDING					/* all is said: what comes is dropped until the peer hangs up */
 };
 
@@ -51,6 +53,7 @@ struct lws;
 struct ws;						/* of server_ws.c */
 struct feed_state;				/* of server_feed.c */
 struct file_state;				/* of server_http.c */
+struct inspection;				/* of inspector_http.c */
 
 /* A token bucket: so many messages per minute, all of them at once if need be. */
 struct bucket
@@ -73,6 +76,7 @@ struct peer
 		struct ws  *ws;
 		struct feed_state *feed;
 		struct file_state *file;
+		struct inspection *inspection;
 	};
 	int			plain_fd;		/* the socket, once it is known to be without TLS; else -1 */
 	unsigned char state;		/* enum peer_state */
@@ -109,6 +113,7 @@ struct server
 	struct loop_timer *tick;
 	struct peer *todo;
 	struct loop_timer *todo_timer;
+	const struct server_inspector *inspector;
 	server_gone_fn gone;
 	void	   *gone_arg;
 	bool		is_draining;
@@ -171,6 +176,13 @@ void		http_answer(struct peer *peer, const struct http_request *request, unsigne
 						const char *type, const char *extra, struct slice body);
 void		http_refuse(struct peer *peer, const struct http_request *request, unsigned status,
 						const char *code, const char *message, const char *extra);
+
+/* The same, for who asks what he may not: counted and logged. */
+void		http_refuse_peer(struct peer *peer, const struct http_request *request, unsigned status,
+							 const char *code, const char *message);
+
+/* Whether the page that asks, if any, is of the request's own host. */
+bool		http_is_own_origin(const struct http_request *request);
 
 /* server_ws.c */
 void		ws_start(struct peer *peer, const struct http_request *request);

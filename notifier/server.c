@@ -306,6 +306,12 @@ server_on_gone(struct server *server, server_gone_fn fn, void *arg)
 }
 
 void
+server_set_inspector(struct server *server, const struct server_inspector *inspector)
+{
+	server->inspector = inspector;
+}
+
+void
 server_adopt(struct server *server, int fd, const char *address, bool is_local)
 {
 	struct peer *peer = peer_new(server, address, is_local);

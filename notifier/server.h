@@ -41,6 +41,18 @@ void		server_reload(struct server *server, const struct options *options);
 typedef void (*server_gone_fn) (void *arg, const char *address);
 void		server_on_gone(struct server *server, server_gone_fn fn, void *arg);
 
+/*
+ * Who answers requests below /inspector: serve() says whether it has, or will (then the peer waits until it
+ * has); release() takes that back when the peer is gone. NULL: nobody.
+ */
+struct http_request;
+struct server_inspector
+{
+	bool		(*serve) (struct peer *peer, const struct http_request *request);
+	void		(*release) (struct peer *peer);
+};
+void		server_set_inspector(struct server *server, const struct server_inspector *inspector);
+
 /* Closes every peer with 1012, spread over seconds, then calls done. */
 void		server_drain(struct server *server, unsigned seconds, loop_fn done, void *arg);
 

@@ -155,6 +155,22 @@ refuse_peer(struct context *context, unsigned status, const char *code, const ch
 	http_refuse(context->peer, context->request, status, code, message, context->cors);
 }
 
+void
+http_refuse_peer(struct peer *peer, const struct http_request *request, unsigned status,
+				 const char *code, const char *message)
+{
+	struct context context = {.peer = peer, .request = request};
+
+	refuse_peer(&context, status, code, message);
+}
+
+bool
+http_is_own_origin(const struct http_request *request)
+{
+	return !http_has(request, "origin")
+		|| http_origin_allowed(http_find(request, "origin"), http_find(request, "host"), NULL);
+}
+
 static void
 not_allowed(struct context *context, const char *methods)
 {
@@ -432,7 +448,8 @@ serve(struct context *context)
 		serve_ready(context);
 	else if (slice_equals(path, "/metrics"))
 		serve_metrics(context);
-	else
+	else if (context->peer->server->inspector == NULL
+			 || !context->peer->server->inspector->serve(context->peer, request))
 		serve_file(context);
 }
 

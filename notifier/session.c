@@ -230,6 +230,7 @@ session_open(struct worker *worker, const struct peer_info *info, unsigned *stat
 	session->transport = (unsigned char) info->transport;
 	session->address = memory_copy_string(info->address, strlen(info->address));
 	session->number = ++worker->session_number;
+	session->opened_us = loop_clock_us();
 	outqueue_init(&session->queue);
 	link_session(worker, session);
 	stats_add(STAT_SESSIONS, 1);
@@ -286,6 +287,8 @@ unlink_session(struct session *session)
 	session->is_syncing = false;
 	worker->nsyncs -= session->nsyncs;
 	worker_forget(worker, session);
+	if (worker->inspected == session)
+		worker->inspected = session->next;
 	if (session->previous != NULL)
 		session->previous->next = session->next;
 	else

@@ -68,10 +68,12 @@ struct session
 	struct subscription *subscriptions;
 	struct session *next_syncing;	/* in the worker's list of those with syncs */
 	uint64_t	number;
+	int64_t		opened_us;
 	size_t		messages_bytes;
 	unsigned	nsubscriptions;
 	unsigned	nsyncs;
 	unsigned	bad_frames;
+	unsigned	inspection;		/* the last that saw it (inspector.c) */
 };
 
 /* Queues an answer. Takes the frame over. */

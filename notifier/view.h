@@ -75,6 +75,7 @@ struct view
 	/* the hub's */
 	unsigned	unsettled;		/* subscriptions being made for it: keeps it alive */
 	uint64_t	stamp;			/* last event looked at */
+	unsigned	inspection;		/* the last that saw it (inspector.c) */
 	unsigned	nindexed;		/* equalities that it is found by; 0: none */
 	const struct filter_term **indexed;
 	struct view_pending *pending;

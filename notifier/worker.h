@@ -32,6 +32,7 @@
 #include "source.h"
 #include "users.h"
 
+struct inspector;
 struct server;
 struct session;
 
@@ -43,6 +44,7 @@ struct shared
 	struct users *users;
 	struct source *source;
 	const struct source_class *source_class;
+	struct inspector *inspector;
 	unsigned char id_key[16];	/* of the ids of views */
 };
 
@@ -85,12 +87,14 @@ struct worker
 	unsigned	ndirty;
 	unsigned	dirty_room;
 	struct session *syncing;	/* have syncs that wait */
+	struct session *inspected;	/* the next that inspector.c looks at; NULL: none */
 	struct loop_timer *tick;	/* every second */
 	struct loop_timer *flush;	/* soon, when a session was touched outside a batch */
 	struct loop_timer *sync_timer;
 	unsigned	ticks;
 	unsigned	nsyncs;			/* syncs that wait */
 	bool		is_flushing;	/* worker_flush() follows: no timer for it */
+	size_t		gathered;		/* bytes of batches taken in since the last flush */
 	uint64_t	session_number;
 };
 
