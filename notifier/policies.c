@@ -12,7 +12,8 @@
 #include "memory.h"
 
 static const char policies_sql[] =
-"SELECT r.feature, r.entity, p.policy, (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(f.feature, f.entity))"
+"SELECT r.feature, r.entity, p.policy, (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(f.feature, f.entity)"
+"  ORDER BY f.feature COLLATE \"C\", f.entity COLLATE \"C\")"
 "  FROM realtime.registration f WHERE f.relation IS NOT NULL AND (f.relation::oid IN ("
 "   SELECT pg_catalog.to_regclass(t)::oid FROM pg_catalog.json_array_elements_text("
 "    CASE WHEN pg_catalog.json_typeof(p.policy -> 'reads') = 'array' THEN p.policy -> 'reads' END) t)"

@@ -279,6 +279,28 @@ read_reads(struct slice reads, struct policy *policy)
 	policy->nreads &= ~1u;
 }
 
+/* What the policy depends on is part of what it is: a view takes on another when only that has changed. */
+static void
+print_dependencies(struct policy *policy)
+{
+	struct buffer print;
+
+	buffer_init(&print);
+	buffer_puts(&print, policy->text);
+	for (unsigned i = 0; i < policy->nreads; i++)
+	{
+		buffer_puts(&print, "\nreads ");
+		buffer_puts(&print, policy->reads[i]);
+	}
+	for (unsigned i = 0; i < policy->nabsent; i++)
+	{
+		buffer_puts(&print, "\nlacks ");
+		buffer_puts(&print, policy->absent[i]);
+	}
+	memory_free(policy->text);
+	policy->text = buffer_take(&print);
+}
+
 /*
  * The settings that must be null, of their names only what can be in SQL as it is; false when there is another.
  */
@@ -349,6 +371,7 @@ policy_parse(const struct entity_access *entity, struct slice json, struct slice
 
 		policy->text = memory_copy_string(text, strlen(text));
 	}
+	print_dependencies(policy);
 	return policy;
 }
 

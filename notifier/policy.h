@@ -31,7 +31,7 @@ struct policy
 	enum policy_mode mode;
 	unsigned	nfilters;		/* of mode evaluate: necessary conditions; 0: none known */
 	struct filter *filters;
-	char	   *text;			/* equal if and only if the policies are, and the claims that they read */
+	char	   *text;			/* equal if and only if the policies are, the claims and the tables that they read */
 	unsigned	nreads;			/* registered tables that the policies read: feature, entity, … */
 	char	  **reads;
 	unsigned	nabsent;		/* claims that the policies read as settings and the token does not have */

@@ -248,6 +248,22 @@ describe('tables that a policy reads', () =>
 		await ada.gap();
 	});
 
+	test('another than before: with the policy, the view takes on what it depends on', async () =>
+	{
+		await desk.sql(`CREATE TABLE crew (crew text, usr text, PRIMARY KEY (crew, usr)); CREATE TABLE guild (LIKE crew INCLUDING ALL);
+			SELECT realtime.enable(t, 'x', t::text) FROM unnest('{crew,guild}'::regclass[]) t; GRANT SELECT ON crew, guild TO web_user`);
+		const using = (other) => `owner IN (SELECT t.crew FROM ${other} t WHERE t.usr = ${CLAIMS} ->> 'sub')`;
+		const { name, request } = await table({ using: using('crew') });
+		const ada = await desk.watch({ sub: 'ada' }, request);
+
+		await desk.sql(`ALTER POLICY p ON ${name} USING (${using('guild')})`);
+		await ada.gap();
+		await desk.change([ada], "INSERT INTO guild VALUES ('red', 'ada')");
+		assert.deepEqual(ada.gaps, ['access']);
+		await desk.change([ada], "INSERT INTO crew VALUES ('red', 'ada')");
+		assert.deepEqual(ada.gaps, []);
+	});
+
 	test('one that is not looked into: by affects', async () =>
 	{
 		const { name, request } = await table();
