@@ -92,7 +92,7 @@ export class View
 			this.base = position;
 			this.seen.clear();
 		}
-		if (this.request.since && this.request.snapshot && !this.isLive)
+		if (this.request.since && this.request.snapshot && !this.isLive && ['epoch', 'history'].includes(frame.reason))
 			this.isSnapshotDone = false;	// history is gone: the snapshot comes in its place
 		if (this.keep)
 			this.gaps.push({ ...frame, after: this.eventCount });
