@@ -41,6 +41,7 @@ struct loop
 	struct post **last;
 	struct signal_watch *signals;
 	bool		is_stopping;
+	bool		has_more;		/* more of what run_posts() has taken */
 };
 
 struct loop_timer
@@ -84,10 +85,12 @@ run_posts(uv_async_t *wake)
 	{
 		struct post *next = post->next;
 
+		loop->has_more = next != NULL;
 		post->fn(post->arg);
 		memory_free(post);
 		post = next;
 	}
+	loop->has_more = false;
 	if (loop->is_stopping)
 		uv_stop(&loop->uv);
 }
@@ -97,9 +100,7 @@ loop_drain(struct loop *loop)
 {
 	bool		is_any;
 
-	pthread_mutex_lock(&loop->lock);
-	is_any = loop->first != NULL;
-	pthread_mutex_unlock(&loop->lock);
+	is_any = loop_has_posts(loop);
 	loop->is_stopping = false;	/* it has: another stop would be the one of loop_free()'s run */
 	if (is_any)
 		run_posts(&loop->wake);
@@ -185,6 +186,19 @@ loop_post(struct loop *loop, loop_fn fn, void *arg)
 	loop->last = &post->next;
 	pthread_mutex_unlock(&loop->lock);
 	uv_async_send(&loop->wake);
+}
+
+bool
+loop_has_posts(struct loop *loop)
+{
+	bool		is_any;
+
+	if (loop->has_more)
+		return true;
+	pthread_mutex_lock(&loop->lock);
+	is_any = loop->first != NULL;
+	pthread_mutex_unlock(&loop->lock);
+	return is_any;
 }
 
 int64_t

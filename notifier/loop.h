@@ -43,6 +43,9 @@ bool		loop_drain(struct loop *loop);
 /* Runs fn(arg) in the loop's thread, soon. Thread-safe. */
 void		loop_post(struct loop *loop, loop_fn fn, void *arg);
 
+/* Whether more that was posted waits, behind what is being run now. In the loop's thread. */
+bool		loop_has_posts(struct loop *loop);
+
 /* Monotonic time in microseconds, read anew at each call. Thread-safe. */
 int64_t		loop_clock_us(void);
 

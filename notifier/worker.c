@@ -17,6 +17,7 @@
 #include "stats.h"
 
 #define TICK_MS 1000
+#define GATHER_MAX (128 * 1024)	/* bytes of batches that are written together when they pile up */
 #define SYNC_MS 50				/* how often the source is asked while a sync waits */
 
 void
@@ -80,6 +81,25 @@ worker_flush(struct worker *worker)
 	}
 	worker->ndirty = 0;
 	worker->is_flushing = false;
+	worker->gathered = 0;
+}
+
+/*
+ * After a batch: when others wait behind it, they are taken in first, up to a limit that queues do not notice. So
+ * each session gets all of them in one write, and a worker that is behind catches up.
+ */
+static void
+flush_batch(struct worker *worker, const struct batch *batch)
+{
+	worker->gathered += batch_memory(batch);
+	if (worker->gathered > GATHER_MAX || !loop_has_posts(worker->loop))
+	{
+		worker_flush(worker);
+		return;
+	}
+	worker->is_flushing = false;
+	if (!loop_timer_is_active(worker->flush))
+		loop_timer_start(worker->flush, 0);
 }
 
 static void
@@ -294,7 +314,7 @@ worker_batch(struct worker *worker, struct batch *batch)
 			end_read(worker, was_inside);
 		}
 	}
-	worker_flush(worker);
+	flush_batch(worker, batch);
 }
 
 static void
