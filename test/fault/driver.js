@@ -8,6 +8,7 @@
 //	last transaction, and everything that came is judged. Without --seconds each fault is played once, in order;
 //	with it they follow by chance until the time is over. Ends with 1 if anything was violated.
 
+import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -42,6 +43,8 @@ export class Run
 		this.server = new Server();
 		this.violations = [];
 		this.excuses = new Map();		// reason -> Set of entities, or of '*', in this round
+		this.writers = [];
+		this.clients = [];
 		this.table = new Map();			// fault -> {runs, violations, gaps}
 		this.name = NAME;
 	}
@@ -62,12 +65,16 @@ export class Run
 		await this.sql.query(ROLES);
 		await this.sql.query(`ALTER ROLE live PASSWORD 'live'`);
 		await this.sql.query(SCHEMA);
+		if (process.env.FAULT_PLANTED === 'policy-on-current-row')
+			await this.sql.query('ALTER ROLE live BYPASSRLS; GRANT SELECT ON memo TO live');
 		await this.truth.begin(this.sql);
 		this.directory = await makeDirectory();
 		const secret = path.join(this.directory, 'secret');
 		writeFileSync(secret, `${SECRET}\n`);
 		this.config = path.join(this.directory, 'notifier.conf');
 		this.configure();
+		this.clock = path.join(this.directory, 'clock');
+		this.setClock('+0s');
 		this.databaseWire = await Wire.open(() => ({ port: this.server.port, host: '127.0.0.1' }), chance);
 		this.notifiers = [];
 		this.wires = [];
@@ -82,6 +89,19 @@ export class Run
 		this.running.push(...this.clients.map((c) => c.run().catch((error) => this.violate(error.stack))));
 	}
 
+	/** The notifiers' clock is so much off. */
+	setClock(step)
+	{
+		writeFileSync(this.clock, step);
+	}
+
+	/** Files that a process writes end there. */
+	limit(pid, bytes)
+	{
+		return new Promise((resolve, reject) => execFile('prlimit', ['--pid', String(pid), `--fsize=${bytes}:${bytes}`],
+			(error) => (error ? reject(error) : resolve())));
+	}
+
 	configure(more = '')
 	{
 		writeFileSync(this.config, `max-queue = 512kB\n${more}`);
@@ -92,7 +112,8 @@ export class Run
 		const number = this.notifiers.length;
 		const notifier = await Notifier.start({ name: `notifier ${number}`, flags,
 			database: `host=127.0.0.1 port=${this.databaseWire.port} user=live password=live dbname=${NAME} application_name=notifier${number}`,
-			environment: this.environment?.(number) });
+			environment: process.env.FAULT_CLOCK ? { LD_PRELOAD: process.env.FAULT_CLOCK, FAKETIME_TIMESTAMP_FILE: this.clock,
+				FAKETIME_NO_CACHE: 1, FAKETIME_DONT_FAKE_MONOTONIC: 1, DONT_FAKE_MONOTONIC: 1, FAKETIME_DONT_RESET: 1 } : undefined });
 
 		this.notifiers.push(notifier);
 		this.wires.push(await Wire.open(() => ({ port: notifier.port, host: '127.0.0.1' }), this.chance));
@@ -165,7 +186,8 @@ export class Run
 
 	viewEnded(client, watch, frame)
 	{
-		if (frame.code !== 'unavailable' && !this.isExcused(`end ${frame.code}`, watch.entity))
+		const isSlow = frame.code === 'internal' && watch.entity === 'memo' && watch.reader.n === this.slowGroup;
+		if (!isSlow && frame.code !== 'unavailable' && !this.isExcused(`end ${frame.code}`, watch.entity))
 			this.violate(`${watch.name} ended: ${JSON.stringify(frame)}`);
 	}
 
@@ -208,6 +230,7 @@ export class Run
 
 		this.fault = fault;
 		this.excuses.clear();
+		this.slowGroup = undefined;
 		this.gate.open();
 		await pause(this.chance.int(300, 900));
 		const start = performance.now();
@@ -239,7 +262,7 @@ export class Run
 		for (const notifier of this.notifiers)
 			if (notifier.exit)
 			{
-				notifier.check();
+				this.violate(`${notifier.name} ended with ${JSON.stringify(notifier.exit)}:\n${notifier.tail()}`);
 				await notifier.spawn();
 			}
 		if (!await this.sql.query('SELECT 1').then(() => true, () => false))
@@ -348,7 +371,7 @@ try
 {
 	await run.open();
 	const end = performance.now() + Number(args.seconds ?? 0) * 1000;
-	await run.round({ name: 'none', play: () => pause(1500) });
+	await run.round(FAULTS[0]);
 	for (let i = 0; (args.seconds ? performance.now() < end : i < faults.length) && run.violations.length < 20; i++)
 		await run.round(args.seconds ? run.chance.pick(faults) : faults[i]);
 	await run.close();
