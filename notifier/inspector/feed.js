@@ -69,8 +69,14 @@ export class Feed
 		this.token = undefined;
 		clearTimeout(this.retry);
 		this.retry = undefined;
-		this.socket?.close();
+		const { socket } = this;
+
 		this.socket = undefined;
+		// one that is on its way is closed when it is there: browsers complain else
+		if (socket?.readyState === WebSocket.CONNECTING)
+			socket.addEventListener('open', () => socket.close());
+		else
+			socket?.close();
 		this.tell('not connected');
 	}
 
@@ -85,7 +91,11 @@ export class Feed
 
 		this.socket = socket;
 		this.tell('connecting …');
-		socket.addEventListener('open', () => socket.send(JSON.stringify({ op: 'auth', ref: 1, token: this.token })));
+		socket.addEventListener('open', () =>
+		{
+			if (socket === this.socket)
+				socket.send(JSON.stringify({ op: 'auth', ref: 1, token: this.token }));
+		});
 		socket.addEventListener('message', ({ data }) =>
 		{
 			if (socket === this.socket)
