@@ -11,7 +11,7 @@ import test, { type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { covers, EntityStore, parsePosition, RealtimeClient, webSocket, type Id, type Row } from '../src/index.js';
 import { FakeServer, type Transaction } from './fake-server.js';
-import { turn, until } from './support.js';
+import { browser, turn, until } from './support.js';
 
 const seed = Number(process.env.PROPERTY_SEED ?? Date.now() % 2 ** 31);
 const numRuns = Number(process.env.PROPERTY_RUNS ?? 150);
@@ -31,10 +31,14 @@ interface Call
 /** A write of mine as the model sees it. */
 interface Own
 {
+	kind: 'add' | 'update' | 'remove';
 	id: string;
 	patch: Row;
 
-	/** How many commits of the log were applied when it was made. */
+	/** It was made offline. */
+	isQueued: boolean;
+
+	/** How many commits of the log were applied when it was made, or sent in the end. */
 	seen: number;
 	tx: string | undefined;
 	state: 'open' | 'failed' | 'dropped';
@@ -55,7 +59,11 @@ class World
 	private lastId = 100;
 	hasGap = false;
 
-	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean)
+	/** How many commits there were when the network came back. */
+	private online = 0;
+	private isOffline = false;
+
+	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean, readonly page: ReturnType<typeof browser>)
 	{
 		this.client = new RealtimeClient('http://fake.example', {
 			minDelay: 0, maxDelay: 1, stableAfter: 1, upgradeInterval: 5, WebSocket: this.server.WebSocket,
@@ -63,7 +71,7 @@ class World
 		});
 		for (const id of ids)
 			this.server.database.insert({ id: Number(id), a: 0, b: 0 });
-		this.store = this.client.entity('orders', 'order', { retries: 0, order: ['id'] });
+		this.store = this.client.entity('orders', 'order', { retries: 0, order: ['id'], catchUpTimeout: 600000 });
 		this.store.subscribe(() => this.look());
 	}
 
@@ -85,20 +93,49 @@ class World
 	private request(op: Own): () => Promise<unknown>
 	{
 		return () => new Promise((resolve, reject) =>
-			this.calls.push({ op, transaction: undefined, isCommitted: false, resolve, reject }));
+		{
+			const position = parsePosition(this.client.position.value ?? '');
+
+			// What others did before the network was back is known before anything of the queue goes.
+			if (this.isOffline || (op.isQueued && !this.server.database.log.slice(0, this.online).every(({ tx }) => covers(position, tx))))
+				this.notes.push(`${op.kind} ${op.id} is sent before the rows have caught up`);
+			// While it waited the other could take his change back: then it was none.
+			op.seen = this.applied;
+			this.calls.push({ op, transaction: undefined, isCommitted: false, resolve, reject });
+		});
 	}
 
-
-	update(id: string, patch: Row): void
+	/** A write of mine; what becomes of it is noted. */
+	private write(kind: Own['kind'], id: string, patch: Row, work: (request: () => Promise<unknown>) => Promise<unknown>): void
 	{
-		const op: Own = { id, patch, seen: this.applied, tx: undefined, state: 'open' };
+		const op: Own = { kind, id, patch, isQueued: this.isOffline, seen: this.applied, tx: undefined, state: 'open' };
 
 		this.own.push(op);
-		this.store.update(id, patch, this.request(op)).catch((error) =>
+		work(this.request(op)).catch((error) =>
 		{
 			if (op.state === 'open')
 				op.state = error.code === 'conflict' ? 'dropped' : 'failed';
 		});
+	}
+
+	update(id: string, patch: Row): void
+	{
+		this.write('update', id, patch, (request) => this.store.update(id, patch, request));
+	}
+
+	/** The network goes, and with it the connection; or it comes back. */
+	setOffline(isOffline: boolean): void
+	{
+		if (isOffline === this.isOffline)
+			return;
+		this.isOffline = isOffline;
+		this.online = this.server.database.log.length;
+		for (const name of ['websocket', 'events', 'poll'])
+			this.server.blocked[isOffline ? 'add' : 'delete'](name);
+		if (isOffline)
+			this.page.goOffline();
+		else
+			this.page.goOnline();
 	}
 
 	/** The database's part of a call: it begins, it ends; then the reply. */
@@ -116,7 +153,13 @@ class World
 		}
 		if (!call.transaction)
 		{
-			call.transaction = database.begin().update(op.id, op.patch);
+			call.transaction = database.begin();
+			if (op.kind === 'update')
+				call.transaction.update(op.id, op.patch);
+			else if (op.kind === 'remove')
+				call.transaction.remove(op.id);
+			else
+				call.transaction.insert({ ...op.patch, id: Number(op.id = String(++this.lastId)) });
 			op.tx = call.transaction.id;
 		}
 		else if (!call.isCommitted)
@@ -150,6 +193,31 @@ class World
 			case 'lone update':
 				if (store.get(id) && !store.pending.some((op) => op.key === id))
 					this.update(id, patch);
+				break;
+			case 'mine adds':
+				this.write('add', '', { a: value, b: 0 }, (request) => store.add({ a: value, b: 0 }, request));
+				break;
+			case 'mine removes':
+				if (store.get(id) && !store.get(id)!.isDeleting)
+					this.write('remove', id, {}, (request) => store.remove(id, request));
+				break;
+			case 'edit':
+				if (store.get(id))
+					store.edit(id, patch);
+				break;
+			case 'save':
+			{
+				const draft = store.pending.find((op) => op.key === id && op.state === 'draft');
+
+				if (draft)
+					this.write('update', id, { ...draft.patch }, (request) => store.save(id, request));
+				break;
+			}
+			case 'offline':
+				this.setOffline(true);
+				break;
+			case 'online':
+				this.setOffline(false);
 				break;
 			case 'answer':
 				if (this.calls.length > 0)
@@ -208,7 +276,8 @@ class World
 
 		for (const item of this.store?.items ?? [])
 		{
-			for (const field of fields)
+			// A draft is over all that was sent.
+			for (const field of item.hasUnsavedChanges ? [] : fields)
 			{
 				const mine = this.own.filter((op) => op.id === item.id && op.state === 'open' && Object.hasOwn(op.patch, field)).at(-1);
 
@@ -231,6 +300,7 @@ class World
 	{
 		const { server, store } = this;
 
+		this.setOffline(false);
 		server.isManual = false;
 		server.deliver();
 		for (const other of this.others.splice(0))
@@ -254,17 +324,19 @@ class World
 		}
 	}
 
-	/** The store shows what the database has. */
+	/** The store shows what the database has, but for rows of mine that are held until a conflict is resolved. */
 	checkEqual(): void
 	{
-		const shown = Object.fromEntries(this.store.items.map(({ id, data }) => [id, data]));
-		const rows = Object.fromEntries(this.server.database.rows);
+		const isHeld = (id: string) => this.store.pending.some((op) => op.key === id && op.state === 'waiting') && this.store.get(id)!.hasConflict;
+		const shown = Object.fromEntries(this.store.items.map(({ id, data }) => [id, data]).filter(([id]) => !isHeld(String(id))));
+		const rows = Object.fromEntries([...this.server.database.rows].filter(([id]) => !isHeld(id)));
 
 		assert.deepEqual(shown, rows);
 	}
 
 	end(): void
 	{
+		this.setOffline(false);
 		this.store.stop();
 		this.client.close();
 		this.server.drop();
@@ -283,10 +355,12 @@ function steps(weights: Record<string, number>): fc.Arbitrary<Step[]>
 async function check(t: TestContext, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly = true):
 	Promise<void>
 {
+	const page = browser(t);
+
 	t.diagnostic(`seed ${seed}, ${numRuns} runs`);
 	await fc.assert(fc.asyncProperty(steps(weights), fc.boolean(), async (all, isReplyingRows) =>
 	{
-		const world = new World(isReplyingRows, isWebSocketOnly);
+		const world = new World(isReplyingRows, isWebSocketOnly, page);
 
 		try
 		{
@@ -309,8 +383,11 @@ const traffic = {
 
 test('the store ends equal to the server; nothing of mine flickers or is lost', async (t) =>
 {
-	await check(t, { ...traffic, update: 10, 'other removes': 1, 'other inserts': 1, drop: 2 }, async (world) =>
+	const mine = { update: 10, 'mine adds': 1, 'mine removes': 1, edit: 3, save: 3, offline: 1, online: 2 };
+
+	await check(t, { ...traffic, ...mine, 'other removes': 1, 'other inserts': 1, drop: 2 }, async (world) =>
 	{
+		world.store.pending.filter(({ state }) => state === 'draft').forEach(({ id }) => world.store.discard(id));
 		// Resolving sends again; the others' writes are over, so it comes to an end.
 		for (let i = 0; world.store.hasConflicts || world.store.pending.length > 0; i++)
 		{
@@ -345,9 +422,30 @@ test('the same over lost history and crashes of the database', async (t) =>
 	}, false);
 });
 
+test('nothing that was queued offline goes before the rows have what others did meanwhile', async (t) =>
+{
+	await check(t, { ...traffic, 'lone update': 8, drop: 1, offline: 4, online: 4 }, async (world) =>
+	{
+		for (const { fields: conflicting, kind, id } of world.store.conflicts)
+		{
+			const queued = world.own.filter((op) => op.isQueued && op.id === id && op.tx === undefined && op.state === 'open');
+
+			// Held until it is resolved: the row has the other's value.
+			if (kind === 'changed' && queued.length > 0)
+			{
+				for (const [field, { remote }] of Object.entries(conflicting) as [string, { remote: unknown }][])
+				{
+					if (queued.some(({ patch }) => Object.hasOwn(patch, field)))
+						assert.equal(world.server.database.rows.get(String(id))?.[field], remote);
+				}
+			}
+		}
+	}, false);
+});
+
 test('conflicts of sent writes are exactly where another changed my field between my change and my commit', async (t) =>
 {
-	await check(t, { ...traffic, 'lone update': 10, drop: 1 }, async (world) =>
+	await check(t, { ...traffic, 'lone update': 10, drop: 1, offline: 1, online: 2 }, async (world) =>
 	{
 		const { log } = world.server.database;
 		const expected = new Set<string>();
