@@ -978,7 +978,10 @@ is_named(const struct matching *m, const struct view *view)
 		&& (view->entity_name == NULL || slice_equals(m->entity, view->entity_name));
 }
 
-/* Calls match_view() for wildcard views whose role may read the entity. */
+/*
+ * Calls match_view() for wildcard views whose role may read the entity. What is not known at all was registered after
+ * the rights were looked up: as if a marker had come.
+ */
 static void
 match_wildcards(struct matching *m)
 {
@@ -992,6 +995,8 @@ match_wildcards(struct matching *m)
 		if (!is_named(m, view))
 			continue;
 		access = role_access_find(view->role, m->feature, m->entity);
+		if (access == NULL && m->stream->on_access != NULL)
+			m->stream->on_access(m->stream->arg, view, m->stream->xid);
 		if (access == NULL || !access->can_read
 			|| (access->has_policies && !view_has_policy_for(view, access)))
 			continue;

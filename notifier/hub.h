@@ -75,7 +75,7 @@ void		hub_stream_renumber(struct hub_stream *stream);
 
 /*
  * Whom to tell of markers that say that rights on a view's entity changed: once with view NULL, then for each of
- * the views concerned.
+ * the views concerned. Also, with the view alone, of events of an entity that its role does not know.
  */
 typedef void (*hub_access_fn) (void *arg, struct view *view, uint64_t xid);
 void		hub_stream_on_access(struct hub_stream *stream, hub_access_fn fn);

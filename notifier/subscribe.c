@@ -659,7 +659,9 @@ session_subscribe(struct session *session, struct message *message)
 		return;
 	}
 	note_marks(request);
-	if (!access_is_current(request->worker->access, session->role))
+	/* What is registered beside a wildcard must be known by now: nothing else tells that some is missing. */
+	if (!access_is_current(request->worker->access, session->role) || message->feature == NULL
+		|| message->entity == NULL)
 	{
 		ask_afresh(request);
 		return;

@@ -75,6 +75,29 @@ describe('in one transaction or one after the other, nothing of behind the chang
 		assert.equal(ada.events.at(-1).data.secret, 'told');
 	});
 
+	test('a table that is registered under a wildcard: its first rows, or a gap', async () =>
+	{
+		await desk.sql("SELECT realtime.register_topic('new', 'topic')");
+		const wild = await desk.watch({ sub: 'ada' }, { feature: 'new' });
+		const all = await desk.watch({ sub: 'ada' }, {});
+		for (let i = 0; i < 6; i++)
+		{
+			await desk.sql(`CREATE TABLE new_${i} (id integer PRIMARY KEY); GRANT SELECT ON new_${i} TO web_user`);
+			await desk.sql(`SELECT realtime.enable('new_${i}', 'new', 'e${i}')`);
+			const late = await desk.watch({ sub: 'ada' }, { feature: 'new' });
+			await desk.change([wild, all, late], `INSERT INTO new_${i} VALUES (${i})`);
+			assert.deepEqual([late.story, late.gaps], [[`created ${i}`], []], 'who subscribes after the registration');
+			for (const watcher of [wild, all])
+				await watcher.peer.until(`the row of new_${i}, or a gap`, () =>
+				{
+					const { story, gaps } = watcher;
+
+					return story.includes(`created ${i}`) || gaps.includes('access');
+				});
+			await late.peer.close();
+		}
+	});
+
 	test('who subscribes right behind a REVOKE is not served by what was known before', async () =>
 	{
 		for (let i = 0; i < 5; i++)
