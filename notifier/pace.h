@@ -23,7 +23,7 @@
 #define PACE_CALM 2
 #define PACE_FULL 20
 #define PACE_EMPTY_POLLS 3
-#define PACE_PAUSE_MS 5
+#define PACE_PAUSE_MS 2
 #define PACE_IDLE_MS 25
 
 struct pace
