@@ -373,10 +373,11 @@ put_stats(struct buffer *out)
 	{
 		int64_t		value = stats_get((enum stats_item) i);
 
+		buffer_puts(out, i > 0 ? "," : "");
 		if (i == STAT_SOURCE_LAG_US)
-			snprintf(line, sizeof(line), "%s\"%s\":%.6f", i > 0 ? "," : "", names[i], (double) value / 1e6);
+			snprintf(line, sizeof(line), "\"%s\":%.6f", names[i], (double) value / 1e6);
 		else
-			snprintf(line, sizeof(line), "%s\"%s\":%lld", i > 0 ? "," : "", names[i], (long long) value);
+			snprintf(line, sizeof(line), "\"%s\":%lld", names[i], (long long) value);
 		buffer_puts(out, line);
 	}
 }

@@ -20,7 +20,7 @@ const rate = (n) => `${count(n)}/s`;
 const charts = {
 	events: new Chart('Events', ['in', 'out'], rate),
 	bytes: new Chart('Sent', ['bytes'], (n) => `${bytes(n)}/s`),
-	lag: new Chart('Lag of the newest commit', ['lag'], duration),
+	lag: new Chart('Lag', ['lag'], duration),
 	queue: new Chart('Queues', ['waiting'], bytes)
 };
 const tabs = ['events', 'sessions', 'views'];
@@ -80,7 +80,7 @@ function showNumbers(answer)
 		['Events in', rate(per('events_in_total'))],
 		['Events out', rate(per('events_out_total'))],
 		['Waiting', bytes(stats.queue_bytes)],
-		['Gaps, closed slow', `${count(stats.gaps_total)}, ${count(stats.slow_closes_total)}`]
+		['Gaps, too slow', `${count(stats.gaps_total)}, ${count(stats.slow_closes_total)}`]
 	]);
 	if (isSame)
 	{
