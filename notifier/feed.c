@@ -202,6 +202,9 @@ feed_read_body(struct feed *feed, struct slice body, struct slice last_event_id,
 	int			found;
 
 	feed_init(feed);
+	*why = "Last-Event-ID is not UTF-8";
+	if (!utf8_is_valid(last_event_id.at, last_event_id.len))
+		return RT_MALFORMED;
 	*why = "the body is not a JSON object in UTF-8";
 	if (!utf8_is_valid(body.at, body.len) || jsonscan_open(&scan, body, '{') != RT_OK)
 		return RT_MALFORMED;
@@ -391,6 +394,9 @@ feed_read_query(struct feed *feed, struct slice query, struct slice last_event_i
 	int			result = RT_OK;
 
 	feed_init(feed);
+	*why = "Last-Event-ID is not UTF-8";
+	if (!utf8_is_valid(last_event_id.at, last_event_id.len))
+		return RT_MALFORMED;
 	*why = "bad query";
 	buffer_put_slice(&feed->since, last_event_id);
 	while (result == RT_OK && http_next_parameter(&rest, &name, &value))
