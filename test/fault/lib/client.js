@@ -166,6 +166,11 @@ export class Client
 			watch.trail.push({ type: 'start', since: watch.since, snapshot: watch.snapshot, position: frame.position });
 			return;
 		}
+		if (frame.op === 'unsubscribed')
+		{
+			this.views.get(frame.view).trail.push({ type: 'end' });
+			this.views.delete(frame.view);
+		}
 		if (frame.op === 'position')
 			return this.takePosition(frame);
 		if (frame.op === 'error' && frame.ref !== undefined && this.kind !== 'ws' && !['unavailable', 'internal'].includes(frame.code))
@@ -228,8 +233,6 @@ export class Client
 			try
 			{
 				await peer.ask({ op: 'unsubscribe', view });
-				this.views.delete(view);
-				watch.trail.push({ type: 'end' });
 				watch.token = undefined;
 				const message = { op: 'subscribe', ...this.requestOf(watch), ref: peer.nextRef++ };
 				watch.ref = message.ref;

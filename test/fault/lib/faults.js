@@ -244,6 +244,9 @@ export const FAULTS = [
 	{ name: 'stalled-readers', play: async (run) =>
 	{
 		run.excuse('slow');
+		run.configure('max-queue = 256kB\n');
+		for (const notifier of run.notifiers)
+			notifier.kill('SIGHUP');
 		for (const client of run.clients)
 			if (client.kind !== 'poll' && run.chance.int(0, 1))
 			{
@@ -264,6 +267,9 @@ export const FAULTS = [
 			client.peer?.socket?._socket?.resume();
 			client.peer?.response?.resume();
 		}
+		run.configure();
+		for (const notifier of run.notifiers)
+			notifier.kill('SIGHUP');
 	} },
 	{ name: 'database-cut', play: async (run) => { withoutPolicies(run); await onDatabase(run, (wire) => wire.cut(wire.some(0.7)), 800); } },
 	{ name: 'database-cut-while-reading', play: async (run) =>

@@ -52,7 +52,7 @@ export class Judge
 	/** A subscription with a new client: everything so far is void. */
 	violate(what)
 	{
-		this.court.violate(`${this.watch.name}: ${what}`);
+		this.court.violate(`${this.watch.name}: ${what}${this.isBroken ? '' : `\nafter ${this.recent?.join('; ')}`}`);
 		this.isBroken = true;
 	}
 
@@ -63,6 +63,8 @@ export class Judge
 
 		for (const item of trail.splice(0))
 		{
+			this.recent = [...(this.recent ?? []).slice(-11), [item.type, item.since && `since ${item.since}`, item.snapshot, item.position, item.tx, item.reason,
+				item.rows?.length].filter((x) => x !== undefined).join(' ')];
 			if (this.isBroken && item.type !== 'start')
 				continue;
 			this[item.type](item);
@@ -213,9 +215,9 @@ export class Judge
 			this.list = this.joining.rows;
 			this.joining = undefined;
 		}
-		if (this.list)
-			for (const { events, merged } of batch)
-				for (const event of events)
+		for (const { events, merged } of batch)
+			for (const event of events)
+				if (this.list)			// until a summary makes it void
 					this.apply(event, merged || isJoined);
 		if (this.list && (isJoined || isMerged))
 			this.compare(stateAt(era, entity, to), `at ${to.text}`);
@@ -328,7 +330,7 @@ export class Judge
 			case 'created': case 'entered':
 				if (list.has(key) && !isLenient)
 					this.violate(`${action} ${key}, which is there`);
-				list.set(key, data);
+				list.set(key, fill(data, meta.omitted, list.get(key)));
 				break;
 			case 'updated':
 				if (!list.has(key) && !isLenient)
@@ -369,16 +371,19 @@ export class Judge
 	}
 }
 
+/** A value that an event left out and nobody had: of a row that entered. A client must read it. */
+const UNKNOWN = Symbol('unknown');
+
 /** A row with the values that an event left out. */
 const fill = (data, omitted, before) => (omitted ? { ...data,
-	...Object.fromEntries(omitted.filter((c) => !(c in data) && before && c in before).map((c) => [c, before[c]])) } : data);
+	...Object.fromEntries(omitted.filter((c) => !(c in data)).map((c) => [c, before && c in before ? before[c] : UNKNOWN])) } : data);
 
 function sameRow(a, b, omitted = [], except = [])
 {
 	const columns = new Set([...Object.keys(a), ...Object.keys(b)]);
 
 	for (const c of columns)
-		if (!except.includes(c) && !same(a[c], b[c]) && !(omitted.includes(c) && MAY_BE_OMITTED.has(c) && !(c in b)))
+		if (b[c] !== UNKNOWN && !except.includes(c) && !same(a[c], b[c]) && !(omitted.includes(c) && MAY_BE_OMITTED.has(c) && !(c in b)))
 			return false;
 	return true;
 }
