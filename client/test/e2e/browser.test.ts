@@ -29,7 +29,7 @@ const PAGE = `
 	const name = 'test ' + location.origin;
 	const worker = () => new SharedWorker('/worker.js', { type: 'module', name });
 	const client = new RealtimeClient(location.origin, {
-		minDelay: 50, maxDelay: 500,
+		minDelay: 50, maxDelay: 500, upgradeInterval: 300,
 		...(mode === 'worker' && { transports: sharedTransports({ name, worker }) }),
 		...(mode === 'election' && { transports: sharedTransports({ name }) })
 	});
@@ -139,7 +139,38 @@ test('the network goes and comes; a killed page starts from what it kept', async
 	await context.close();
 });
 
-test('without WebSockets the page falls back to events', async () =>
+for (const [transport, blocked] of [['events', []], ['poll', ['events']]] as const)
+{
+	test(`WebSockets${blocked.length > 0 ? ' and event streams' : ''} are blocked: ${transport}, and back to the WebSocket by itself`, async () =>
+	{
+		const context = await browser.newContext();
+		let isBlocked = true;
+
+		await context.routeWebSocket(/\/v1\/ws/, (socket) =>
+		{
+			if (isBlocked)
+				socket.close({ code: 1011, reason: 'blocked' });
+			else
+				socket.connectToServer();
+		});
+		for (const name of blocked)
+			await context.route(`**/v1/${name}`, (route) => route.abort());
+		const page = await open(context, '');
+
+		await shows(page, all());
+		assert.equal(await page.evaluate('client.status.value.transport'), transport);
+		await insert(++last);
+		await shows(page, all());
+		isBlocked = false;
+		await until('it is back', () => page.evaluate("client.status.value.transport === 'websocket'"), 15);
+		await insert(++last);
+		await shows(page, all());
+		assert.deepEqual(await page.evaluate('[client.stats.gaps, client.stats.badFrames, client.stats.duplicates]'), [0, 0, 0]);
+		await context.close();
+	});
+}
+
+test('a page without WebSocket at all', async () =>
 {
 	const context = await browser.newContext();
 

@@ -107,7 +107,7 @@ test('the network goes: changes wait and show; it comes back: they are sent in o
 
 	await ann.shows(id, 'Offline');
 	await ann.context.setOffline(true);
-	await ann.page.locator('.connection', { hasText: 'Offline' }).waitFor();
+	await ann.page.locator('.connection[data-state=reconnecting]', { hasText: 'Offline' }).waitFor();
 	await ann.press(id, 'Approve');
 	await ann.type(id, 'total', '55');
 	await ann.choose('edit', 'Save');
@@ -140,12 +140,47 @@ test('offline, and changed by somebody else meanwhile: the conflict is told, and
 	await stage.sql('UPDATE orders.orders SET total = 30 WHERE id = $1', [id]);
 	await ann.context.setOffline(false);
 	await ann.page.locator('.banner').waitFor();
-	await ann.shot('conflict-after-offline');
+	assert.equal(await ann.page.evaluate('model.orders.conflicts[0].kind'), 'changed', 'found before anything was sent');
+	assert.equal((await stage.sql('SELECT total::float FROM orders.orders WHERE id = $1', [id]))[0].total, 30);
 	await ann.page.locator('.banner button').click();
+	await ann.dialog('conflict').getByText('Nothing of yours is sent until you decide').waitFor();
+	await ann.shot('conflict-after-offline');
 	await ann.choose('conflict', 'Take all theirs');
 	await ann.shows(id, '€30.00');
 	await ann.settled();
 	assert.equal((await stage.sql('SELECT total::float FROM orders.orders WHERE id = $1', [id]))[0].total, 30);
+	await ann.close();
+});
+
+test('changes that wait survive a reload of the page, and are sent by the next one', async () =>
+{
+	const ann = await stage.desk('ann');
+	const id = await stage.order('Reloaded');
+
+	await ann.shows(id, 'Reloaded');
+	await stage.stopApi();
+	await ann.press(id, 'Approve');
+	await ann.shows(id, 'waits to be sent');
+	await until('it is kept', () => ann.page.evaluate(async () =>
+	{
+		const [{ name }] = await indexedDB.databases();
+		const database = await new Promise((resolve) => { indexedDB.open(name).onsuccess = ({ target }) => resolve(target.result); });
+		const keys = database.transaction('stores').objectStore('stores').getAllKeys();
+
+		await new Promise((resolve) => { keys.onsuccess = resolve; });
+		database.close();
+		return keys.result.some((key) => key.endsWith('queue'));
+	}));
+	await ann.page.reload();
+	await ann.page.getByText('The page cannot start').waitFor();
+	await ann.shot('cannot-start');
+	await stage.startApi();
+	await ann.page.getByRole('button', { name: 'Try again' }).click();
+	await ann.toast(`Order ${id}: a change of the page before was sent`);
+	await ann.shows(id, 'approved by Ann');
+	await ann.shot('replayed');
+	await ann.settled();
+	assert.equal((await stage.sql('SELECT approval FROM orders.orders WHERE id = $1', [id]))[0].approval, 'approved');
 	await ann.close();
 });
 
@@ -268,6 +303,44 @@ test('WebSockets are blocked: server-sent events take over, and give back', asyn
 	await until('back on the WebSocket', () => ann.page.evaluate("model.client.status.value.transport === 'websocket'"));
 	await stage.sql("UPDATE orders.orders SET customer = 'By WebSocket' WHERE id = $1", [id]);
 	await ann.shows(id, 'By WebSocket');
+	await assertEqual(ann);
+	await ann.close();
+});
+
+test('WebSockets and event streams are blocked: long polls take over, and give back', async () =>
+{
+	let isBlocked = true;
+	const ann = await stage.desk('ann', {
+		prepare: async (page) =>
+		{
+			await page.routeWebSocket(/\/v1\/ws/, (socket) =>
+			{
+				if (isBlocked)
+					socket.close({ code: 1011, reason: 'blocked' });
+				else
+					socket.connectToServer();
+			});
+			await page.route('**/v1/events', (route) => route.abort());
+		}
+	});
+
+	await ann.page.locator('.connection', { hasText: 'by poll' }).waitFor();
+	const id = await stage.order('By polls');
+
+	await ann.shows(id, 'By polls');
+	await ann.press(id, 'Approve');
+	await ann.shows(id, 'approved by Ann');
+	await ann.settled();
+	await ann.shot('poll');
+	await stage.sql("UPDATE orders.orders SET customer = 'Still by polls' WHERE id = $1", [id]);
+	await ann.shows(id, 'Still by polls');
+	await assertEqual(ann);
+	isBlocked = false;
+	await ann.page.evaluate('model.client.wake()');
+	await until('back on the WebSocket', () => ann.page.evaluate("model.client.status.value.transport === 'websocket'"));
+	await stage.sql("UPDATE orders.orders SET customer = 'By WebSocket' WHERE id = $1", [id]);
+	await ann.shows(id, 'By WebSocket');
+	assert.deepEqual(await ann.page.evaluate('[model.client.stats.gaps, model.client.stats.badFrames]'), [0, 0]);
 	await assertEqual(ann);
 	await ann.close();
 });

@@ -17,7 +17,10 @@ await mkdir(target, { recursive: true });
 await build({
 	entryPoints: [path.join(here, 'src/main.ts')],
 	outfile: path.join(target, 'app.js'),
-	alias: { 'realtime-client': path.join(here, '../../../client/src/index.ts') },
+	alias: {
+		'realtime-client': path.join(here, '../../../client/src/index.ts'),
+		'realtime-client/indexeddb': path.join(here, '../../../client/src/indexeddb.ts')
+	},
 	bundle: true,
 	format: 'esm',
 	target: 'es2022',

@@ -52,15 +52,10 @@ class Bar implements View<BulkOperation>
 export function bulkBars(stores: EntityStore<any>[]): HTMLElement
 {
 	const list = h('ul', { class: 'bulks', 'aria-label': 'Bulk operations' });
-	const dismissed = new Set<string>();
-	const show = () => keyed.show(stores.flatMap(({ bulk }) => [...bulk]).filter(({ id }) => !dismissed.has(id)).reverse());
-	const keyed = new KeyedList<BulkOperation>(list, ({ id }) => id, ({ id }) => new Bar(() =>
-	{
-		dismissed.add(id);
-		show();
-	}));
+	const keyed = new KeyedList<BulkOperation>(list, ({ id }) => id, ({ id }) =>
+		new Bar(() => stores.forEach((store) => store.dismissBulk(id))));
 
 	for (const store of stores)
-		store.subscribe(show);
+		store.subscribe(() => keyed.show(stores.flatMap(({ bulk }) => [...bulk]).reverse()));
 	return list;
 }

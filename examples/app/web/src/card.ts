@@ -57,10 +57,9 @@ export class OrderCard implements View<OrderItem>
 
 	update(item: OrderItem): void
 	{
-		const { data, isLoading, isDeleting, isLocked, hasUnsavedChanges, hasConflict } = item;
+		const { data, isLoading, isDeleting, isWaiting, isLocked, lockedBy, hasUnsavedChanges, hasConflict } = item;
 		const { session } = this.model;
-		const lock = this.model.lockOf(item.id);
-		const isMine = lock?.locked_by === session.user.sub;
+		const isMine = lockedBy === session.user.sub;
 		const isNew = data.id === undefined;
 		const isBusy = isLoading || isNew;
 		const isFree = !isLocked && !isBusy;
@@ -77,18 +76,18 @@ export class OrderCard implements View<OrderItem>
 		this.status.dataset.status = data.status ?? 'pending';
 		setText(this.desk, data.desk ? `${data.desk} desk` : '');
 		setText(this.note, data.tracking ? `${decision(data)}, ${data.tracking}` : decision(data));
-		this.lockBadge.hidden = !lock;
-		setText(this.lockText, lock ? (isMine ? 'locked by you' : `locked by ${person(lock.locked_by)}`) : '');
+		this.lockBadge.hidden = !lockedBy;
+		setText(this.lockText, !lockedBy ? '' : isMine ? 'locked by you' : `locked by ${person(lockedBy)}`);
 		this.lockBadge.classList.toggle('mine', isMine);
-		this.draft.hidden = !hasUnsavedChanges || isBusy && !isNew;
-		setText(this.draft, this.isWaiting ? 'waits to be sent' : 'unsaved');
+		this.draft.hidden = !(hasUnsavedChanges || isWaiting) || isBusy && !isNew;
+		setText(this.draft, isWaiting ? 'waits to be sent' : 'unsaved');
 		this.conflict.hidden = !hasConflict;
 		this.approve.disabled = this.reject.disabled = !isDecidable;
 		this.pay.disabled = !isFree || data.status !== 'pending';
 		this.edit.disabled = isBusy || !item.canEdit;
 		this.remove.disabled = isBusy || !item.canDelete;
 		this.lock.disabled = isBusy || (isLocked && !session.isAdmin);
-		setText(this.lock.lastElementChild!, !lock ? 'Lock' : isMine ? 'Unlock' : 'Force unlock');
+		setText(this.lock.lastElementChild!, !lockedBy ? 'Lock' : isMine ? 'Unlock' : 'Force unlock');
 		this.lock.setAttribute('aria-pressed', String(isMine));
 		this.element.classList.toggle('locked', isLocked);
 		this.element.classList.toggle('conflict', hasConflict);
@@ -105,7 +104,7 @@ export class OrderCard implements View<OrderItem>
 	private flash(isBusy: boolean): void
 	{
 		const now = JSON.stringify(this.item.data);
-		const isNews = this.shown !== '' && this.shown !== now && !isBusy && !this.wasBusy && !this.item.hasUnsavedChanges;
+		const isNews = this.shown !== '' && this.shown !== now && !isBusy && !this.wasBusy && !this.item.hasUnsavedChanges && !this.item.isWaiting;
 
 		this.shown = now;
 		this.wasBusy = isBusy;
@@ -113,11 +112,6 @@ export class OrderCard implements View<OrderItem>
 			return;
 		this.element.classList.add('changed');
 		setTimeout(() => this.element.classList.remove('changed'), FLASH_MS);
-	}
-
-	private get isWaiting(): boolean
-	{
-		return this.model.orders.pending.some(({ id, state }) => id === this.item.id && state === 'waiting');
 	}
 
 	private get id(): string
@@ -132,8 +126,7 @@ export class OrderCard implements View<OrderItem>
 		const patch: Partial<Order> = how === 'approve' ? { approval: 'approved', approved_by: me } :
 			{ approval: 'rejected', rejected_by: me, reason: reason! };
 
-		void attempt(`Order ${this.id}: ${how}`, () => orders.update(this.id, patch,
-			(id) => session.request('POST', `orders/${id}/${how}`, { reason })));
+		void attempt(`Order ${this.id}: ${how}`, () => orders.update(this.id, patch, how));
 	}
 
 	private async askReason(): Promise<void>
@@ -146,19 +139,16 @@ export class OrderCard implements View<OrderItem>
 
 	private payRest(): void
 	{
-		const { session, orders } = this.model;
-
-		void attempt(`Order ${this.id}: payment`, () => orders.update(this.id, { status: 'paid' },
-			(id) => session.request('POST', `orders/${id}/pay`, {})));
+		void attempt(`Order ${this.id}: payment`, () => this.model.orders.update(this.id, { status: 'paid' }, 'pay'));
 	}
 
 	private toggleLock(): void
 	{
-		const lock = this.model.lockOf(this.id);
-		const isForced = !!lock && lock.locked_by !== this.model.session.user.sub;
+		const { lockedBy } = this.item;
+		const isForced = lockedBy !== this.model.session.user.sub;
 
-		void attempt(`Order ${this.id}: ${lock ? 'unlock' : 'lock'}`, () =>
-			lock ? this.model.unlock(this.id, isForced) : this.model.lock(this.id));
+		void attempt(`Order ${this.id}: ${lockedBy ? 'unlock' : 'lock'}`, () =>
+			lockedBy ? this.model.unlock(this.id, isForced) : this.model.lock(this.id));
 	}
 
 	private delete(): void

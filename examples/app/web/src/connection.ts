@@ -15,6 +15,7 @@ const texts: Record<State, [text: string, picture: string]> = {
 	error: ['No connection', 'warning']
 };
 const reasons: Record<string, string> = {
+	offline: 'changes wait for the network',
 	network: 'the server cannot be reached',
 	timeout: 'the server does not answer',
 	restart: 'the server restarts',
@@ -44,12 +45,11 @@ export function connectionIndicator(client: RealtimeClient): { element: HTMLElem
 	const show = () =>
 	{
 		const { state, reason, transport } = client.status.value;
-		const isOffline = !navigator.onLine;
+		const isOffline = reason === 'offline';
 		const [name, shape] = isOffline ? ['Offline', 'off'] : texts[state];
-		const detail = isOffline ? 'changes wait for the network' :
-			state === 'connected' ? (transport === 'websocket' ? '' : `by ${transport}`) : reasons[reason ?? ''] ?? reason ?? '';
+		const detail = state === 'connected' ? (transport === 'websocket' ? '' : `by ${transport}`) : reasons[reason ?? ''] ?? reason ?? '';
 
-		pill.dataset.state = isOffline && state === 'connected' ? 'reconnecting' : state;
+		pill.dataset.state = state;
 		picture.replaceChildren(icon(shape));
 		setText(text, name);
 		setText(why, detail);
@@ -58,8 +58,6 @@ export function connectionIndicator(client: RealtimeClient): { element: HTMLElem
 	};
 
 	client.status.subscribe(show);
-	addEventListener('online', show);
-	addEventListener('offline', show);
 	show();
 	return {
 		element,

@@ -5,6 +5,7 @@
 //	no elements.
 
 import { RealtimeClient, type EntityStore, type Item } from 'realtime-client';
+import { indexedDBStorage } from 'realtime-client/indexeddb';
 import type { Session } from './session.js';
 
 export const orderStatuses = ['pending', 'paid', 'shipped', 'delivered', 'cancelled'] as const;
@@ -73,7 +74,6 @@ export class Model
 
 	/** The orders that this page has locked and keeps locked. */
 	private readonly held = new Set<string>();
-	private shownLocks = new Map<string, OrderLock>();
 
 	constructor(url: string, readonly session: Session)
 	{
@@ -93,11 +93,20 @@ export class Model
 			sort: newestFirst,
 			limit: PAGE,
 			user: session.user.sub,
+			// Rows for the next start, and changes that could not be sent before the page was left. Another user's are others.
+			storage: indexedDBStorage(`order desk of ${session.user.sub}`),
+			keepQueue: true,
 			api: {
 				...rest<Order>('orders'),
 				lock: (id, type) => session.request('PUT', `orders/${id}/lock`, { type, seconds: LOCK_SECONDS }),
 				unlock: (id, isForced) => session.request('DELETE', `orders/${id}/lock${isForced ? '?force=1' : ''}`)
 			},
+			requests: {
+				approve: (id) => session.request('POST', `orders/${id}/approve`, {}),
+				reject: (id, { reason }) => session.request('POST', `orders/${id}/reject`, { reason }),
+				pay: (id) => session.request('POST', `orders/${id}/pay`, {})
+			},
+			dependsOn: [this.locks],
 			lockOf: (row) =>
 			{
 				const lock = this.locks.get(String(row.id))?.data;
@@ -113,16 +122,8 @@ export class Model
 		this.people = this.client.entity<Person>('users', 'user', {
 			order: ['id'], api: rest<Person>('users'), canEdit: () => session.isAdmin
 		});
-		this.locks.subscribe(() => this.showLocks());
-		setInterval(() => this.showLocks(), 1000);
 		setInterval(() => this.keepLocks(), LOCK_SECONDS * 500);
 		addEventListener('pagehide', () => this.held.forEach((id) => session.farewell('DELETE', `orders/${id}/lock`)));
-	}
-
-	/** The lock of an order that has not expired. */
-	lockOf(id: unknown): OrderLock | undefined
-	{
-		return this.shownLocks.get(String(id));
 	}
 
 	async lock(id: string): Promise<void>
@@ -137,30 +138,15 @@ export class Model
 		await this.orders.unlock(id, isForced);
 	}
 
-	/** Shows the orders anew whose locks have come, gone, or expired. */
-	private showLocks(): void
-	{
-		const now = Date.now();
-		const valid = new Map(this.locks.items.filter(({ data }) => Date.parse(data.expires_at) > now)
-			.map(({ data }) => [String(data.order_id), data as OrderLock]));
-
-		const before = this.shownLocks;
-
-		this.shownLocks = valid;
-		for (const id of new Set([...valid.keys(), ...before.keys()]))
-		{
-			if (valid.get(id) === before.get(id))
-				continue;
-			if (valid.get(id)?.locked_by !== this.session.user.sub)
-				this.held.delete(id);
-			this.orders.setLocal(id, { lock: valid.get(id) });
-		}
-	}
-
-	/** Prolongs the locks of this page before they expire. */
+	/** Prolongs the locks of this page before they expire, as far as nobody has taken them. */
 	private keepLocks(): void
 	{
 		for (const id of this.held)
-			this.orders.lock(id, 'edit').catch(() => this.held.delete(id));
+		{
+			if (this.orders.get(id)?.lockedBy === this.session.user.sub)
+				this.orders.lock(id, 'edit').catch(() => this.held.delete(id));
+			else
+				this.held.delete(id);
+		}
 	}
 }

@@ -58,6 +58,12 @@ export function ordersTab(model: Model): HTMLElement
 	};
 
 	orders.subscribe(show);
+	orders.onReplayed(({ id, kind }, error) =>
+	{
+		const what = kind === 'add' ? 'A new order of the page before' : `Order ${String(id)}: a change of the page before`;
+
+		toast(error ? 'bad' : 'good', `${what} ${error ? `was not sent: ${error.message}` : 'was sent'}`);
+	});
 	return h('div', {},
 		h('div', { class: 'toolbar' },
 			button('New order', 'plus', () => newOrder(model), { class: 'main' }), ship, search, chips),
