@@ -144,7 +144,11 @@ export const FAULTS = [
 	{
 		for (const notifier of run.notifiers)
 		{
-			await notifier.stop();
+			notifier.kill('SIGTERM');
+			const { status } = await notifier.exited;
+			notifier.check();
+			if (status !== 0)
+				run.violate(`${notifier.name} ended with ${status}`);
 			await some(run, 300);
 			await notifier.spawn();
 		}

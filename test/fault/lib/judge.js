@@ -147,9 +147,9 @@ export class Judge
 		this.counts.gaps++;
 		if (excuse)
 			return this.violate(`a gap without need: ${reason}: ${excuse}`);
-		this.finish();
+		this.finish();					// what came before it must have been true
 		this.covered = parsePosition(position);
-		this.isLoose = true;
+		this.isLoose = true;			// the rest of the batch may be missing
 		this.list = undefined;
 		this.joining = mayRestart ? { rows: new Map(), isWhole: false } : undefined;
 		return undefined;
@@ -203,7 +203,7 @@ export class Judge
 				if (covers(from, commit.tx) && !this.isLoose)
 					this.violate(`transaction ${commit.tx} came again: ${from.text} covers it`);
 			}
-		if (!isJoined && !isMerged)
+		if (!isJoined && !isMerged && !this.isLoose)
 		{
 			const came = new Map(batch.map((c) => [c.tx, c]));
 			for (const tx of era.between(entity, from, to))
