@@ -217,7 +217,9 @@ export class Source
 			{
 				this.rows.load(saved.rows);
 				this.setPosition(saved.position);
-				this.loadedAt = saved.loadedAt;
+				// With a limit they are what was loaded and what has come since: shown, but loaded anew.
+				if (this.limit === undefined)
+					this.loadedAt = saved.loadedAt;
 				this.host.loaded();
 			});
 		}

@@ -217,7 +217,11 @@ export class Writes
 			this.outbox.takeOver(ops);
 			refused.forEach((refuse) => refuse());
 		});
-		this.outbox.pump();
+		// Where the rows are live already, no position need come.
+		if (this.source.isCurrent && !this.source.isBehind)
+			this.outbox.release();
+		else
+			this.outbox.pump();
 	}
 
 	/** Ends the operations that the rows show. */

@@ -132,7 +132,7 @@ function pages(t: TestContext, server: FakeServer, config: Config = {}): (more?:
 			// What a page that is closed or killed does: nothing more.
 			leave: async () =>
 			{
-				await kept(storage);
+				await kept(storage, store);
 				client.close();
 				page.kill();
 			}
@@ -148,18 +148,14 @@ interface Page
 	leave: () => Promise<void>;
 }
 
-/** Waits until what is to be kept is. */
-async function kept(storage: { load: (key: string) => Promise<unknown> }): Promise<void>
+/** Waits until all changes of a page that wait are kept, if they are to be. */
+async function kept(storage: { load: (key: string) => Promise<unknown> }, store: EntityStore<Row>): Promise<void>
 {
-	for (let text = ''; ;)
-	{
-		await turn(20);
-		const now = JSON.stringify([await storage.load('orders'), await storage.load('orders queue')]);
+	const patches = (ops: readonly { patch: object }[]) => ops.map(({ patch }) => JSON.stringify(patch)).sort();
+	const wanted = store.config.keepQueue ? patches(store.pending.filter(({ state }) => state === 'waiting' || state === 'sending')) : [];
 
-		if (now === text)
-			return;
-		text = now;
-	}
+	for (let found: string[] | undefined; !wanted.every((one) => found?.includes(one)) || (wanted.length === 0 && found?.length !== 0); await turn(5))
+		found = patches(Object.values(await storage.load('orders queue') as Record<string, { patch: object }[]> ?? {}).flat());
 }
 
 test('the queue survives a reload: shown at once, checked for conflicts, sent in order, told', async (t) =>

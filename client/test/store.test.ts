@@ -583,6 +583,30 @@ test('a warm start: rows from IndexedDB are shown at once, then resumed from', a
 	assert.equal(await config.storage.load('["orders","order",{"feature":"orders","entity":"order"},null,null]'), undefined);
 });
 
+test('a warm start with a limit shows what was kept and loads the first rows anew', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const config = { storage: indexedDBStorage('limited'), storageKey: 'limited', limit: 2, order: ['id.desc'] };
+	const first = client.entity('orders', 'order', config);
+
+	server.database.insert({ id: 1 });
+	await first.load();
+	for (const id of [2, 3, 4])
+		server.database.insert({ id });
+	await until(() => first.items.length === 4);
+	first.stop();
+	for (let count = 0; count !== 4; await turn())
+		count = (await config.storage.load('limited') as Saved | undefined)?.rows.length ?? 0;
+	const second = client.entity('orders', 'order', config);
+	const shown: number[] = [];
+
+	second.subscribe(({ items }) => shown.push(items.length));
+	t.after(() => second.stop());
+	await second.load();
+	assert.deepEqual([second.items.map(({ id }) => id), second.value.hasMore], [['4', '3'], true]);
+	assert.ok(shown.includes(4), 'shown at once');
+});
+
 test('pages: a limit, more on demand; changes of rows outside stay outside', async (t) =>
 {
 	const { server, client } = setUp(t);
