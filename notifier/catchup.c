@@ -198,14 +198,18 @@ catchup_feed(struct worker *worker, struct subscription *subscription)
 
 	if (catchup->state != CATCHUP_FEEDING || worker->is_inside)
 		return;
-	while (catchup->fed < catchup->content.n
-		   && session->queue.bytes < worker->options->max_queue / 2)
+	while (catchup->fed < catchup->content.n)
 	{
 		const struct content *one = &catchup->content.at[catchup->fed];
 		struct delivery delivery = {one->frame, one->xid, one->priority, 0, one->gap};
 
 		if (one->xid == 0 || catchup->fed == 0 || one[-1].xid != one->xid)
+		{
+			/* Within a transaction there is no stop: other views' frames would come between its parts. */
+			if (session->queue.bytes >= worker->options->max_queue / 2)
+				break;
 			worker->group++;
+		}
 		session_push(session, subscription, &delivery, worker->group);
 		catchup->fed++;
 	}

@@ -104,7 +104,7 @@ export class Run
 
 	configure(more = '')
 	{
-		writeFileSync(this.config, `max-queue = ${process.env.MQ ?? '16MB'}\n${more}`);
+		writeFileSync(this.config, `max-queue = 16MB\n${more}`);
 	}
 
 	async addNotifier(flags)
@@ -174,7 +174,7 @@ export class Run
 	/** Why a gap was not needed; undefined: it was. */
 	needOf(watch, reason, covered, position)
 	{
-		if (process.env.MQ && reason === 'slow' || this.isExcused(reason, watch.entity))
+		if (this.isExcused(reason, watch.entity))
 			return undefined;
 		if (reason === 'epoch')
 			return covered?.epoch !== parsePosition(position).epoch ? undefined : 'the epoch is the same';
@@ -277,7 +277,7 @@ export class Run
 			{
 				for (const client of this.clients)
 					for (const w of client.watches)
-						if (!client.isSettled(epoch, tx) && console.log(this.notifiers.map((x) => x.tail(8)).join('\n--\n')) === undefined)
+						if (!client.isSettled(epoch, tx))
 							this.violate(`STUCK: ${error.message}: ${w.name} at ${w.token}, wants ${epoch} ${tx}, whole ${w.isWhole}; ` +
 								`${JSON.stringify(client.losses)} ${client.peer?.checker.recent.slice(-3).join('\n')}`);
 			});
@@ -293,6 +293,12 @@ export class Run
 				return watch;
 			});
 			await this.compare(client.reader, lists);
+			for (const watch of client.watches.filter((w) => w.judge.isBroken))
+			{
+				watch.token = undefined;	// what was wrong once begins anew
+				client.peer?.socket?.terminate();
+				client.peer?.request?.destroy();
+			}
 		}
 		this.truth.changes = 0;
 		await this.truth.turn(this.sql);

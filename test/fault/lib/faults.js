@@ -127,17 +127,27 @@ export const FAULTS = [
 	} },
 	{ name: 'doorbell', play: async (run) =>
 	{
-		// At rest and not quite: single writes around the moment when notifiers arm.
+		// At rest and not quite: writes around the moment when notifiers arm, some of them held between
+		// their look at the doorbell and their commit. Nothing else rings for them.
 		run.gate.shut();
 		await run.gate.idle();
-		for (let i = 0; i < 12; i++)
+		const client = await connect(run.name, 'late', {});
+		await client.query(`LOAD '${process.env.RT_LATE_WRITER}'`);
+		const watchers = run.clients.filter((c) => c.watches.some((w) => w.entity === 'plain'));
+		for (let i = 0; i < 8; i++)
 		{
-			const tx = await run.database.write(`UPDATE plain SET amount = ${i} WHERE id <= 3;
-				INSERT INTO plain VALUES (${i % 3}, 'u1', 3, 'open', '', ${i + 51}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`);
-			const watchers = run.clients.filter((c) => c.watches.some((w) => w.entity === 'plain' && w.filter.terms.length === 0 && !w.columns));
+			for (let k = 0; k < 10; k++)
+				await run.database.write(`UPDATE plain SET amount = ${k} WHERE id = 1`);
+			await client.query('BEGIN');
+			if (i % 4 < 3)
+				await client.query(`SET LOCAL late_writer.sql = 'SELECT pg_sleep(${run.chance.int(5, 80) / 100})'`);
+			await client.query(`INSERT INTO plain VALUES (${i % 3}, 'u1', 3, 'open', '', ${i + 51}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`);
+			const [{ tx }] = (await client.query('SELECT pg_current_xact_id() AS tx')).rows;
+			await client.query('COMMIT');
 			await until('the event of a single write', () => watchers.every((c) => c.isSettled(run.truth.era.epoch, tx)), 40, 5);
 			await pause(run.chance.int(0, 250));
 		}
+		await client.end();
 		run.gate.open();
 	} },
 	{ name: 'rolling-upgrade', play: async (run) =>

@@ -74,6 +74,8 @@ export class Judge
 	start({ since, snapshot, position })
 	{
 		this.finish();
+		if (this.isBroken && since !== undefined)
+			return;						// until it begins anew
 		this.isBroken = false;
 		this.isLoose = false;
 		this.joining = undefined;

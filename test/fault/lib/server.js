@@ -109,26 +109,16 @@ export class Server
 		return old;
 	}
 
-	/** What a server that is out of use has in a table. */
+	/** What a server that is out of use has in a table. Nobody else may come to it: it is on another port than the server. */
 	async autopsy({ data, port }, database, sql)
 	{
-		const present = [this.data, process.env.PGPORT];
-
-		Object.assign(this, { data });
-		process.env.PGPORT = String(port);
-		try
-		{
-			await this.start();
-			const client = await this.up(database);
-			const { rows } = await client.query(sql);
-			await client.end();
-			await this.ctl('stop', '-m', 'immediate');
-			return rows;
-		}
-		finally
-		{
-			[this.data, process.env.PGPORT] = present;
-		}
+		await until('the old server starts', async () => await program('pg_ctl', ['-D', data, '-l', path.join(data, 'server.log'),
+			'-w', '-s', 'start']) === 0, 60, 200);
+		const client = await connect(database, 'autopsy', { port });
+		const { rows } = await client.query(sql);
+		await client.end();
+		await program('pg_ctl', ['-D', data, '-m', 'immediate', '-w', '-s', 'stop']);
+		return rows;
 	}
 
 	async close()
