@@ -722,14 +722,22 @@ tell_gaps(struct session *session)
 unsigned
 session_pending(struct session *session, struct frame **frames, unsigned max)
 {
+	size_t		before;
+	unsigned	n;
+
 	if (session->ngaps > 0 && outqueue_is_empty(&session->queue))
 		tell_gaps(session);
 	if (session->ncatchups > 0 && session->queue.bytes < session->worker->options->max_queue / 4)
 		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 			if (s->catchup != NULL)
 				catchup_feed(session->worker, s);
-	return outqueue_pending(&session->queue, frames, max,
-							hub_stream_is_inside(session->worker->live) ? session->worker->group : 0);
+	/* positions that others follow go */
+	before = session->queue.bytes;
+	n = outqueue_pending(&session->queue, frames, max,
+						 hub_stream_is_inside(session->worker->live) ? session->worker->group : 0);
+	if (session->queue.bytes != before)
+		stats_add(STAT_QUEUE_BYTES, (int64_t) session->queue.bytes - (int64_t) before);
+	return n;
 }
 
 void

@@ -54,11 +54,15 @@ const api = {
 	}
 };
 
+/** Whose a store is. */
+const clients = new WeakMap<EntityStore, RealtimeClient>();
+
 /** A live store of the items, stopped with the test. */
 async function open(t: TestContext, client: RealtimeClient, config: object = {}): Promise<EntityStore>
 {
 	const store = client.entity<Row>('shop', 'item', { api, order: ['id'], ...config });
 
+	clients.set(store, client);
 	store.start();
 	t.after(() => store.stop());
 	await store.load();
@@ -80,7 +84,7 @@ async function equals(store: EntityStore, where?: string): Promise<void>
 {
 	const tx = await stage.write("INSERT INTO other (id) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM other))");
 
-	await (store as unknown as { client: RealtimeClient }).client.sync(tx);
+	await clients.get(store)!.sync(tx);
 	await store.settled();
 	const expected = await table(where);
 
