@@ -131,7 +131,7 @@ test_trickle(void **state)
 	simulate(&s, 20000, 10000000);
 	assert_false(s.is_armed);
 	assert_int_equal(s.bells, 0);
-	assert_in_range(s.polls, 1500, 3500);
+	assert_in_range(s.polls, 3000, 6000);
 	assert_true(pace_pause(&s.pace) <= PACE_PAUSE_MS);
 }
 
