@@ -217,6 +217,8 @@ export class Writer
 			this.pid = Number((await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid);
 			this.client = client;
 		}
+		if (!this.gate.isOpen)
+			return undefined;			// shut while it connected, perhaps to another server than before
 		const dice = chance.int(1, 1000);
 		if (dice <= 4)
 			return this.alter();
