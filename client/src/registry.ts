@@ -6,7 +6,7 @@
 
 import type { RealtimeEvent } from './protocol.js';
 
-/** Features, their entities, and the actions of each. */
+/** Features, their entities, and the actions of each; `'*'` among them is any action. */
 export interface Registry
 {
 	readonly [feature: string]: { readonly [entity: string]: readonly string[] | { readonly actions: readonly string[] } };
@@ -37,7 +37,8 @@ export function checkOf(registry: Registry): (event: RealtimeEvent) => string | 
 			return `no feature ${feature} is known`;
 		if (!known)
 			return `no entity ${feature}.${entity} is known`;
-		if (!everywhere.includes(action) && !('actions' in known ? known.actions : known).includes(action))
+		const actions = 'actions' in known ? known.actions : known;
+		if (!everywhere.includes(action) && !actions.includes(action) && !actions.includes('*'))
 			return `no action ${action} of ${feature}.${entity} is known`;
 		return event === `${feature}.${entity}.${action}` ? undefined : `${event} is none of ${feature}.${entity}.${action}`;
 	};

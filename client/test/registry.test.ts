@@ -89,3 +89,16 @@ test('rows read beside the stream are checked alike', async (t) =>
 	await until(() => seen.length === 1);
 	assert.deepEqual([seen, client.stats.badEvents], [['approved'], 2]);
 });
+
+test('a topic, whose actions are anybody\'s choice, says so by *', async (t) =>
+{
+	const { server, client } = setUp(t, { registry: { orders: { note: { actions: ['*', 'pinned'] } } } });
+	const seen: string[] = [];
+
+	client.subscribeToEntity('orders', 'note', ({ action }) => seen.push(action));
+	await until(() => client.position.value !== undefined);
+	server.database.begin().emit('pinned', '1', null, { entity: 'note' }).emit('whatever', '1', null, { entity: 'note' }).commit();
+	await until(() => seen.length === 2);
+	assert.deepEqual(seen, ['pinned', 'whatever']);
+	assert.equal(client.stats.badEvents, 0);
+});
