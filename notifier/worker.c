@@ -132,6 +132,12 @@ trim_cache(struct worker *worker)
 			else
 				batch_unref(batch);
 		}
+		if (!is_end)
+		{
+			/* The beginning of the read at hand is gone: the cache begins anew where that read ends. */
+			batch_unref(worker->cache_base);
+			worker->cache_base = NULL;
+		}
 	}
 }
 

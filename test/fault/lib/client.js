@@ -149,6 +149,9 @@ export class Client
 			headers: { authorization: `Bearer ${this.token}` } });
 		if (answer.status !== 200)
 			throw new HandshakeRefused(answer.status, answer.body);
+		// A long answer has no length: what is cut is no JSON.
+		if (!answer.body.endsWith('}\n'))
+			throw new Error('the answer was closed with less than all');
 		const { frames, position } = JSON.parse(answer.body);
 		for (const frame of frames)
 			waiter.checker.receive(JSON.stringify(frame));

@@ -61,6 +61,8 @@ export class Truth
 		era.index();
 		if (this.era?.epoch !== epoch && this.eras.has(epoch))
 			throw new Error(`the epoch ${epoch} came back`);
+		if (this.era?.epoch !== epoch)
+			this.known.clear();			// the numbers of a lost tail are given out again
 		this.eras.set(epoch, era);
 		this.era = era;
 		return era;
