@@ -3,7 +3,7 @@
 // driver.js
 //	The fault driver: writers, clients and notifiers, a schedule of faults, and the judge. See README.md.
 //
-// driver.js [--seed S] [--seconds N] [--only FAULT[,FAULT]] [--clients N]
+// driver.js [--seed S] [--seconds N] [--only FAULT[,FAULT]] [--except FAULT[,FAULT]] [--clients N]
 //	Rounds: while all write, one fault is played; then writers rest, all is healed, every client must have a
 //	last transaction, and everything that came is judged. Without --seconds each fault is played once, in order;
 //	with it they follow by chance until the time is over. Ends with 1 if anything was violated.
@@ -29,7 +29,7 @@ const SECRET = 'a secret of 32 bytes or more, for faults';
 const WRITERS = 4;
 const SETTLE = 45;				// s, below poll-max: a lost bell is not repaired by the fallback poll
 const NAME = 'fault';
-const { values: args } = parseArgs({ options: { seed: { type: 'string' }, seconds: { type: 'string' }, only: { type: 'string' },
+const { values: args } = parseArgs({ options: { seed: { type: 'string' }, seconds: { type: 'string' }, only: { type: 'string' }, except: { type: 'string' },
 	clients: { type: 'string', default: '14' } } });
 
 export class Run
@@ -368,7 +368,8 @@ export class Run
 
 const seed = Number(args.seed ?? Math.floor(Math.random() * 2 ** 31));
 const only = args.only?.split(',');
-const faults = FAULTS.filter((f) => !only || only.includes(f.name));
+const except = args.except?.split(',') ?? [];
+const faults = FAULTS.filter((f) => (!only || only.includes(f.name)) && !except.includes(f.name));
 if (faults.length === 0)
 {
 	console.log(`no such fault; there are ${FAULTS.map((f) => f.name).join(' ')}`);
