@@ -58,7 +58,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 
 after(() => browser.close());
 
-const shows = (page: Page, text: string) => until(`the page shows ${text}`, async () => await page.textContent('body') === text, 15);
+const shows = (page: Page, text: string) => until(`the page shows ${text}`, async () => await page.textContent('body') === text, 60);
 const insert = (id: number) => stage.write(`INSERT INTO item (id, name) VALUES (${id}, 'x')`);
 const sessions = async () => [...await stage.notifier.metrics()].filter(([name]: [string]) => /^realtime_sessions\b/.test(name))
 	.reduce((sum: number, [, value]: [string, number]) => sum + value, 0);
