@@ -220,11 +220,12 @@ export class Judge
 		for (const { events, merged } of batch)
 			for (const event of events)
 				if (this.list)			// until a summary makes it void
-					this.apply(event, merged || isJoined);
+					this.apply(event, merged || isJoined || this.isThin);
 		// TRUNCATE is not MVCC-safe: a snapshot may miss rows that a truncation which it does not see took away.
 		const isTruncated = isJoined && (era.byEntity.get(entity) ?? []).some((tx) => !covers(to, tx.xid)
 			&& tx.changes.get(entity).some((c) => c.op === 'TRUNCATE'));
-		if (this.list && (isJoined || isMerged) && !isTruncated)
+		this.isThin = isTruncated || (this.isThin && !isJoined);	// until the truncation comes
+		if (this.list && (isJoined || isMerged) && !this.isThin)
 			this.compare(stateAt(era, entity, to), `at ${to.text}`);
 	}
 
@@ -346,7 +347,7 @@ export class Judge
 				if (!list.delete(key) && !isLenient)
 					this.violate(`${action} ${key}, which is not there`);
 				break;
-			case 'truncated': list.clear(); break;
+			case 'truncated': list.clear(); this.isThin = false; break;
 			case 'bulk_created': case 'bulk_updated': case 'bulk_deleted':
 				this.list = undefined;	// to be read again
 				break;
