@@ -221,7 +221,7 @@ test_statements(void **state)
 		   "SHOW statement_timeout");
 	expect(&settings, DB_DONE);
 	assert_string_equal(settings.output, "0:read committed;1:on;2:5s;");
-	submit(pool, &writing, 1, "INSERT INTO db_t VALUES (1)");
+	submit(pool, &writing, 1, "INSERT INTO public.db_t VALUES (1)");
 	expect(&writing, DB_FAILED);
 	assert_string_equal(writing.error.sqlstate, "25006");
 	submit(pool, &empty, 1, "");
@@ -242,11 +242,11 @@ test_error(void **state)
 	int64_t		failures = stats_get(STAT_DB_FAILURES);
 
 	(void) state;
-	submit(pool, &failing, 5, "BEGIN READ WRITE", "INSERT INTO db_t VALUES (1) RETURNING a",
-		   "SELECT 1/(a - 1) FROM db_t", "SELECT 3", "COMMIT");
+	submit(pool, &failing, 5, "BEGIN READ WRITE", "INSERT INTO public.db_t VALUES (1) RETURNING a",
+		   "SELECT 1/(a - 1) FROM public.db_t", "SELECT 3", "COMMIT");
 	submit(pool, &open, 2, "BEGIN", "SELECT set_config('search_path', 'nowhere', true)");
 	submit(pool, &after, 3, "SELECT count(*) FROM public.db_t", "SELECT pg_backend_pid() > 0",
-		   "SELECT current_schemas(false)::text = '{public}'");
+		   "SELECT current_schemas(false)::text = '{pg_catalog}'");
 	submit(pool, &syntax, 2, "SELECT 1", "SELEKT");
 	expect(&failing, DB_FAILED);
 	assert_string_equal(failing.output, "1:1;");
