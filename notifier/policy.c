@@ -276,7 +276,8 @@ read_reads(struct slice reads, struct policy *policy)
 			policy->reads[policy->nreads++] = memory_copy_string(inside.at, inside.len);
 		}
 	}
-	policy->nreads &= ~1u;
+	if (policy->nreads % 2 != 0)
+		memory_free(policy->reads[--policy->nreads]);
 }
 
 /* What the policy depends on is part of what it is: a view takes on another when only that has changed. */
