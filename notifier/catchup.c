@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: PostgreSQL
  *
  * catchup.c
- *	  See catchup.h: the states of catching up, feeding the content into the queue, joining the stream.
+ *	  See catchup.h: the states of catching up, what is held meanwhile, joining the stream.
  */
 #include "catchup_state.h"
 
@@ -12,9 +12,8 @@
 
 #define GATHER_MS 5				/* resumptions that come within this are served together */
 
-void
-contents_add(struct contents *contents, struct frame *frame, const char *gap, uint64_t xid,
-			 enum priority priority)
+struct content *
+contents_add(struct contents *contents, enum content_kind kind, struct frame *frame, uint64_t xid)
 {
 	struct content *one;
 
@@ -24,11 +23,24 @@ contents_add(struct contents *contents, struct frame *frame, const char *gap, ui
 		contents->at = memory_resize(contents->at, sizeof(struct content) * contents->room);
 	}
 	one = &contents->at[contents->n++];
+	memset(one, 0, sizeof(*one));
+	one->kind = (unsigned char) kind;
 	one->frame = frame ? frame_ref(frame) : NULL;
-	one->gap = gap;
 	one->xid = xid;
-	one->priority = priority;
+	one->priority = PRIORITY_NORMAL;
 	contents->bytes += frame ? frame_payload(frame).len : 0;
+	return one;
+}
+
+void
+contents_add_delivery(struct contents *contents, const struct delivery *delivery)
+{
+	struct content *one = contents_add(contents, delivery->gap ? CONTENT_GAP : CONTENT_FRAME,
+									   delivery->frame, delivery->xid);
+
+	one->gap = delivery->gap;
+	one->nevents = delivery->nevents;
+	one->priority = (unsigned char) delivery->priority;
 }
 
 void
@@ -52,26 +64,63 @@ subscriptions_remove(struct subscriptions *list, const struct subscription *subs
 		}
 }
 
-/* Frees a catch-up: the subscription is live, or ends. */
+void
+past_unref(struct past *past)
+{
+	if (--past->refs > 0)
+		return;
+	contents_release(&past->contents);
+	memory_free(past->subscriptions.at);
+	memory_free(past);
+}
+
+bool
+catchup_has(const struct catchup *catchup, uint64_t xid)
+{
+	return position_covers(&catchup->join, xid)
+		|| (catchup->is_resume && position_covers(&catchup->since, xid));
+}
+
+/* Drops what was fetched and held, and who fetches: the subscription stands at its beginning. */
 static void
-end_catchup(struct worker *worker, struct subscription *subscription)
+clear_catchup(struct worker *worker, struct subscription *subscription)
 {
 	struct catchup *catchup = subscription->catchup;
 	struct catchups *all = worker->catchups;
 
 	subscriptions_remove(&all->joining, subscription);
 	subscriptions_remove(&all->resuming, subscription);
-	subscriptions_remove(&subscription->view->replayers, subscription);
+	catchup_end_feeding(all, subscription);
 	if (catchup->snapshot != NULL)
 		snapshot_drop(catchup->snapshot, subscription);
 	if (catchup->replay != NULL)
 		replay_drop(catchup->replay, subscription);
+	if (catchup->past != NULL)
+		past_unref(catchup->past);
 	contents_release(&catchup->content);
 	contents_release(&catchup->held);
 	if (catchup->since.epoch != NULL)
 		position_release(&catchup->since);
 	if (catchup->join.epoch != NULL)
 		position_release(&catchup->join);
+	memset(&catchup->since, 0, sizeof(catchup->since));
+	memset(&catchup->join, 0, sizeof(catchup->join));
+	catchup->snapshot = NULL;
+	catchup->replay = NULL;
+	catchup->past = NULL;
+	catchup->past_fed = catchup->fed = 0;
+	catchup->gap = NULL;
+	catchup->is_resume = false;
+	catchup->state = CATCHUP_FETCHING;
+}
+
+/* Frees a catch-up: the subscription is live, or ends. */
+static void
+end_catchup(struct worker *worker, struct subscription *subscription)
+{
+	struct catchup *catchup = subscription->catchup;
+
+	clear_catchup(worker, subscription);
 	for (unsigned i = 0; i < catchup->norder; i++)
 		memory_free((char *) catchup->order[i].column);
 	memory_free(catchup->order);
@@ -140,7 +189,7 @@ catchup_takes(struct subscription *subscription, const struct delivery *delivery
 	size_t		max = subscription->session->worker->options->max_queue;
 
 	if (catchup->state == CATCHUP_JOINING)
-		return position_covers(&catchup->join, delivery->xid);
+		return catchup_has(catchup, delivery->xid);
 	if (catchup->gap != NULL)
 		return true;
 	if (catchup->held.bytes > max)
@@ -149,19 +198,26 @@ catchup_takes(struct subscription *subscription, const struct delivery *delivery
 		catchup->gap = "slow";
 		return true;
 	}
-	contents_add(&catchup->held, delivery->frame, delivery->gap, delivery->xid, delivery->priority);
+	contents_add_delivery(&catchup->held, delivery);
 	return true;
 }
 
 bool
 catchup_withholds(const struct subscription *subscription)
 {
-	return subscription->catchup->is_resume || subscription->catchup->state != CATCHUP_FETCHING;
+	return subscription->catchup->had_since || subscription->catchup->state != CATCHUP_FETCHING;
 }
 
-/* The content is in the queue: what was held follows, but for what the join covers. */
-static void
-release_held(struct worker *worker, struct subscription *subscription)
+/* Whether the stream has passed all that the subscription has had. */
+static bool
+is_joined(const struct worker *worker, const struct catchup *catchup)
+{
+	return position_is_within(&catchup->join, &worker->last->position)
+		&& (!catchup->is_resume || position_is_within(&catchup->since, &worker->last->position));
+}
+
+void
+catchup_fed(struct worker *worker, struct subscription *subscription)
 {
 	struct catchup *catchup = subscription->catchup;
 
@@ -170,7 +226,7 @@ release_held(struct worker *worker, struct subscription *subscription)
 		const struct content *one = &catchup->held.at[i];
 		struct delivery delivery = {one->frame, one->xid, one->priority, 0, one->gap};
 
-		if (position_covers(&catchup->join, one->xid))
+		if (catchup_has(catchup, one->xid))
 			continue;
 		if (i == 0 || catchup->held.at[i - 1].xid != one->xid)
 			worker->group++;
@@ -181,48 +237,13 @@ release_held(struct worker *worker, struct subscription *subscription)
 		catchup_tell_gap(worker, subscription, catchup->gap);
 	catchup->gap = NULL;
 	catchup->state = CATCHUP_JOINING;
-	if (position_is_within(&catchup->join, &worker->last->position))
+	if (is_joined(worker, catchup))
 	{
 		go_live(worker, subscription);
 		return;
 	}
 	subscriptions_add(&worker->catchups->joining, subscription);
 	worker->shared->source_class->poke(worker->shared->source);
-}
-
-void
-catchup_feed(struct worker *worker, struct subscription *subscription)
-{
-	struct catchup *catchup = subscription->catchup;
-	struct session *session = subscription->session;
-
-	if (catchup->state != CATCHUP_FEEDING || worker->is_inside)
-		return;
-	while (catchup->fed < catchup->content.n)
-	{
-		const struct content *one = &catchup->content.at[catchup->fed];
-		struct delivery delivery = {one->frame, one->xid, one->priority, 0, one->gap};
-
-		if (one->xid == 0 || catchup->fed == 0 || one[-1].xid != one->xid)
-		{
-			/* Within a transaction there is no stop: other views' frames would come between its parts. */
-			if (session->queue.bytes >= worker->options->max_queue / 2)
-				break;
-			worker->group++;
-		}
-		session_push(session, subscription, &delivery, worker->group);
-		catchup->fed++;
-	}
-	if (catchup->fed == catchup->content.n)
-		release_held(worker, subscription);
-}
-
-void
-catchup_begin_feeding(struct worker *worker, struct subscription *subscription)
-{
-	subscription->catchup->state = CATCHUP_FEEDING;
-	worker_touch(worker, subscription->session);
-	catchup_feed(worker, subscription);
 }
 
 void
@@ -256,7 +277,7 @@ catchup_resume(struct worker *worker, struct subscription *subscription, struct 
 {
 	struct catchup *catchup = new_catchup(worker, subscription, message);
 
-	catchup->is_resume = true;
+	catchup->is_resume = catchup->had_since = true;
 	catchup->since = *since;
 	catchup->since_text = memory_copy_string(message->since, strlen(message->since));
 	subscriptions_add(&worker->catchups->resuming, subscription);
@@ -273,7 +294,7 @@ catchups_advance(struct worker *worker)
 	{
 		struct subscription *subscription = joining->at[i];
 
-		if (position_is_within(&subscription->catchup->join, &worker->last->position))
+		if (is_joined(worker, subscription->catchup))
 			go_live(worker, subscription);	/* takes itself out of the list */
 		else
 			i++;
@@ -287,8 +308,20 @@ catchups_reset(struct worker *worker)
 {
 	for (struct session *session = worker->sessions; session != NULL; session = session->next)
 		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
-			if (s->catchup != NULL)
+		{
+			if (s->catchup == NULL)
+				continue;
+			if (!s->catchup->had_since || !s->catchup->wants_snapshot)
+			{
 				end_catchup(worker, s);
+				continue;
+			}
+			/* What was promised to one who resumes: the gap, which the worker tells, then a snapshot. */
+			clear_catchup(worker, s);
+			batch_unref(s->catchup->at);
+			s->catchup->at = batch_ref(worker->last);
+			snapshot_start(worker, s);
+		}
 }
 
 struct catchups *
@@ -298,6 +331,7 @@ catchups_new(struct worker *worker)
 
 	catchups->worker = worker;
 	catchups->gather = loop_timer_new(worker->loop, replay_gather, worker);
+	catchups->feed = loop_timer_new(worker->loop, catchups_feed_turn, worker);
 	return catchups;
 }
 
@@ -306,6 +340,7 @@ catchups_free(struct catchups *catchups)
 {
 	replay_end(catchups);
 	loop_timer_free(catchups->gather);
+	loop_timer_free(catchups->feed);
 	memory_free(catchups->joining.at);
 	memory_free(catchups->resuming.at);
 	memory_free(catchups);

@@ -8,11 +8,13 @@
  * 1. While the content (snapshot parts, or the frames of past transactions) is fetched, commits of the live
  *	  stream are held. Then the content is fed into the session's queue as it drains, then what was held.
  * 2. The content is as of a position, the join. Commits that it covers are skipped, held or live, until the
- *	  stream has passed it (the stream's position covers the join): then the subscription is live.
- * 3. Meanwhile the session sends no position: for a resumption from the beginning, for a snapshot from its
- *	  first part on.
+ *	  stream has passed it (the stream's position covers the join): then the subscription is live. So are those that
+ *	  since covers, which may be ahead of the stream: it came from another notifier.
+ * 3. Meanwhile the session sends no position: for a resumption from the beginning (also when it becomes a
+ *	  snapshot, so that a position without one says that none will come), for a snapshot from its first part on.
  * 4. Work is shared: one query for all that ask for the same snapshot, one pass over the recent batches or
- *	  one read of the log for all that resume at about the same time.
+ *	  one read of the log for all that resume at about the same time; what it has for a view is kept once.
+ * 5. What is fetched is fed in turns, so that those who are live do not notice.
  */
 #ifndef RT_CATCHUP_H
 #define RT_CATCHUP_H
@@ -26,6 +28,7 @@
 
 struct catchups;				/* a worker's */
 struct worker;
+struct session;
 struct subscription;
 
 struct catchups *catchups_new(struct worker *worker);
@@ -45,8 +48,8 @@ void		catchup_resume(struct worker *worker, struct subscription *subscription,
 /* A delivery of the live stream for a subscription that is catching up: held, skipped, or false: pass. */
 bool		catchup_takes(struct subscription *subscription, const struct delivery *delivery);
 
-/* The session's queue has room: feed more. */
-void		catchup_feed(struct worker *worker, struct subscription *subscription);
+/* The session's queue has been written out, or nearly: those of its subscriptions that catch up get more, soon. */
+void		catchups_wake(struct session *session);
 
 /* Whether positions must wait for this subscription. */
 bool		catchup_withholds(const struct subscription *subscription);
@@ -54,7 +57,10 @@ bool		catchup_withholds(const struct subscription *subscription);
 /* The stream has a new position: who has passed his join is live. */
 void		catchups_advance(struct worker *worker);
 
-/* The stream starts anew: everything under way is void; the subscriptions become live after a gap. */
+/*
+ * The stream starts anew, at the worker's new position: everything under way is void. The subscriptions are live after a
+ * gap, which the worker tells; those that resume and want a snapshot then get one, made after it.
+ */
 void		catchups_reset(struct worker *worker);
 
 /* A subscription that has had all of the stream up to a position, which its new stream may not have reached. */

@@ -31,7 +31,6 @@ struct item
 	struct batch *batch;
 	evaluator_fn chunks;
 	evaluator_fn run;
-	evaluator_fn drop;
 	void	   *arg;
 };
 
@@ -107,8 +106,6 @@ item_free(struct item *item)
 {
 	if (item->batch != NULL)
 		batch_unref(item->batch);
-	if (item->drop != NULL)
-		item->drop(item->arg);
 	memory_free(item);
 }
 
@@ -423,10 +420,7 @@ finish_round(struct evaluator *evaluator)
 		if (item->batch != NULL)
 			worker_batch(worker, item->batch);
 		else
-		{
-			item->drop = NULL;	/* it ends itself */
 			item->run(item->arg);
-		}
 	}
 	drop_round(evaluator);
 	eval_registry_clear(&evaluator->registry);
@@ -756,13 +750,12 @@ evaluator_batch(struct evaluator *evaluator, struct batch *batch)
 
 void
 evaluator_replay(struct evaluator *evaluator, evaluator_fn chunks, evaluator_fn run,
-				 evaluator_fn drop, void *arg)
+				 void *arg)
 {
 	struct item *item = memory_alloc_zeroed(sizeof(*item));
 
 	item->chunks = chunks;
 	item->run = run;
-	item->drop = drop;
 	item->arg = arg;
 	enqueue(evaluator, item);
 }

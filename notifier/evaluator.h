@@ -43,12 +43,12 @@ void		evaluator_batch(struct evaluator *evaluator, struct batch *batch);
 
 /*
  * A replay: chunks is called when the round begins and adds what is replayed (evaluator_add_chunk());
- * run is called when the verdicts are there; ordinals count the chunks' events from 0. Instead of run, drop is
- * called when the evaluator ends.
+ * run is called when the verdicts are there; ordinals count the chunks' events from 0. When the evaluator ends
+ * before, nothing is called.
  */
 typedef void (*evaluator_fn) (void *arg);
 void		evaluator_replay(struct evaluator *evaluator, evaluator_fn chunks, evaluator_fn run,
-							 evaluator_fn drop, void *arg);
+							 void *arg);
 void		evaluator_add_chunk(struct evaluator *evaluator, struct chunk *chunk);
 
 #endif

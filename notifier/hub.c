@@ -102,9 +102,9 @@ struct hub_stream
 {
 	struct hub *hub;
 	hub_deliver_fn deliver;
+	hub_deliver_all_fn deliver_all;	/* NULL: this is the live stream */
 	void	   *arg;
 	hub_access_fn on_access;	/* NULL: nobody */
-	bool		is_replay;
 	bool		is_inside;
 	uint64_t	xid;
 	struct view_pending *first;
@@ -498,15 +498,23 @@ hub_count_views(const struct hub *hub)
 }
 
 struct hub_stream *
-hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_fn deliver, void *arg)
+hub_stream_new(struct hub *hub, hub_deliver_fn deliver, void *arg)
 {
 	struct hub_stream *stream = memory_alloc_zeroed(sizeof(*stream));
 
 	stream->hub = hub;
-	stream->is_replay = is_replay;
 	stream->deliver = deliver;
 	stream->arg = arg;
 	stream->last = &stream->first;
+	return stream;
+}
+
+struct hub_stream *
+hub_replay_new(struct hub *hub, hub_deliver_all_fn deliver_all, hub_deliver_fn deliver, void *arg)
+{
+	struct hub_stream *stream = hub_stream_new(hub, deliver, arg);
+
+	stream->deliver_all = deliver_all;
 	return stream;
 }
 
@@ -514,7 +522,11 @@ hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_fn deliver, void *ar
 static const struct subscriptions *
 targets(const struct hub_stream *stream, const struct view *view)
 {
-	return stream->is_replay ? &view->replayers : &view->subscriptions;
+	static const struct subscriptions none = {NULL, 0, 0};
+
+	if (stream->deliver_all == NULL)
+		return &view->subscriptions;
+	return view->replayers ? view->replayers : &none;
 }
 
 /* Asks for the memory that deliveries further on will look at: a long list is in no cache. */
@@ -533,10 +545,15 @@ look_ahead(const struct subscriptions *list, unsigned i)
 
 /* Gives a frame to all of a view. */
 static void
-deliver_to_all(struct hub_stream *stream, const struct view *view, const struct delivery *delivery)
+deliver_to_all(struct hub_stream *stream, struct view *view, const struct delivery *delivery)
 {
-	const struct subscriptions *list = targets(stream, view);
+	const struct subscriptions *list = &view->subscriptions;
 
+	if (stream->deliver_all != NULL)
+	{
+		stream->deliver_all(stream->arg, view, delivery);
+		return;
+	}
 	for (unsigned i = 0; i < list->n; i++)
 	{
 		look_ahead(list, i);
@@ -647,7 +664,8 @@ parts_deliver(struct hub_stream *stream, const struct parts *parts, struct subsc
 	for (unsigned i = 0; i < parts->n; i++)
 	{
 		stream->deliver(stream->arg, subscription, &parts->at[i]);
-		stats_add(STAT_EVENTS_OUT, parts->at[i].nevents);
+		if (stream->deliver_all == NULL)
+			stats_add(STAT_EVENTS_OUT, parts->at[i].nevents);
 	}
 }
 
@@ -678,8 +696,17 @@ deliver_items(struct hub_stream *stream, struct view_pending *pending)
 			is_addressed = pending->items[k].is_addressed && is_for(pending, &pending->items[k], user);
 		if (is_addressed)
 			parts_build(stream, pending, user, &own);
-		parts_deliver(stream, is_addressed ? &own : &common, list->at[i]);
+		if (is_addressed || stream->deliver_all == NULL)
+			parts_deliver(stream, is_addressed ? &own : &common, list->at[i]);
 		parts_release(&own);
+	}
+	if (stream->deliver_all != NULL)
+	{
+		struct delivery rest = {NULL, stream->xid, PRIORITY_NORMAL, 0, NULL};
+
+		stream->deliver_all(stream->arg, pending->view, &rest);
+		for (unsigned i = 0; i < common.n; i++)
+			stream->deliver_all(stream->arg, pending->view, &common.at[i]);
 	}
 	parts_release(&common);
 }

@@ -11,8 +11,8 @@
  * 2. What one transaction has for a view is collected and becomes one frame (parts when large), which is
  *	  built once and given to every subscription of the view by a callback.
  * 3. A replay does the same with past transactions, for the subscriptions that wait for it
- *	  (view.replayers). Live transactions and replays are never mixed within a transaction: each has a
- *	  hub_stream of its own.
+ *	  (view.replayers); what is for all of them is given once. Live transactions and replays are never mixed
+ *	  within a transaction: each has a hub_stream of its own.
  */
 #ifndef RT_HUB_H
 #define RT_HUB_H
@@ -41,6 +41,13 @@ struct delivery
 typedef void (*hub_deliver_fn) (void *arg, struct subscription *subscription,
 								const struct delivery *delivery);
 
+/*
+ * In a replay: what all of a view's replayers get. When a transaction has something for single users, that is given
+ * to them first (hub_deliver_fn), and a delivery without frame and gap follows: the frames after it are for the others
+ * alone.
+ */
+typedef void (*hub_deliver_all_fn) (void *arg, struct view *view, const struct delivery *delivery);
+
 /* The user that a subscription is for; NULL when there is none. */
 typedef const char *(*hub_user_fn) (const struct subscription *subscription);
 
@@ -62,7 +69,9 @@ void		hub_each_view(struct hub *hub, void (*fn) (void *arg, struct view *view), 
 unsigned	hub_count_views(const struct hub *hub);
 
 /* A sequence of transactions: the live one, or one replay. */
-struct hub_stream *hub_stream_new(struct hub *hub, bool is_replay, hub_deliver_fn deliver, void *arg);
+struct hub_stream *hub_stream_new(struct hub *hub, hub_deliver_fn deliver, void *arg);
+struct hub_stream *hub_replay_new(struct hub *hub, hub_deliver_all_fn deliver_all, hub_deliver_fn deliver,
+								  void *arg);
 
 /* The next chunk. What its transaction has for the views is delivered when it is complete. */
 void		hub_stream_chunk(struct hub_stream *stream, struct chunk *chunk);

@@ -5,11 +5,12 @@
  *	  See loop.h. The one file that knows libuv.
  *
  * libuv frees a handle in its close callback; timers and watches own themselves from then on. Posted
- * work stands in a queue under a mutex; one wake-up runs all of it.
+ * work stands in two queues under a mutex; one wake-up runs all of it, before each piece what is urgent.
  */
 #include "loop.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -22,6 +23,12 @@ struct post
 	struct post *next;
 	loop_fn		fn;
 	void	   *arg;
+};
+
+struct posts
+{
+	struct post *first;
+	struct post **last;
 };
 
 struct signal_watch
@@ -37,11 +44,14 @@ struct loop
 	uv_loop_t	uv;
 	uv_async_t	wake;
 	pthread_mutex_t lock;		/* protects the following two */
-	struct post *first;
-	struct post **last;
+	struct posts urgent;
+	struct posts posts;
+	atomic_bool has_urgent;		/* looked at without the lock; set within it */
 	struct signal_watch *signals;
 	bool		is_stopping;
+	bool		is_urgent;		/* run_urgent() runs */
 	bool		has_more;		/* more of what run_posts() has taken */
+	bool		has_more_urgent;
 };
 
 struct loop_timer
@@ -69,28 +79,60 @@ check(int result, const char *what)
 	}
 }
 
-/* Runs what was posted, in order. What that posts waits for the next turn. */
+/* Takes all of a queue. */
+static struct post *
+take_posts(struct loop *loop, struct posts *posts)
+{
+	struct post *first;
+
+	pthread_mutex_lock(&loop->lock);
+	first = posts->first;
+	posts->first = NULL;
+	posts->last = &posts->first;
+	if (posts == &loop->urgent)
+		atomic_store_explicit(&loop->has_urgent, false, memory_order_relaxed);
+	pthread_mutex_unlock(&loop->lock);
+	return first;
+}
+
+/* Runs a piece of work and frees it; returns the next. */
+static struct post *
+run_post(struct post *post)
+{
+	struct post *next = post->next;
+
+	post->fn(post->arg);
+	memory_free(post);
+	return next;
+}
+
+void
+loop_run_urgent(struct loop *loop)
+{
+	struct post *post;
+
+	if (loop->is_urgent || !atomic_load_explicit(&loop->has_urgent, memory_order_relaxed))
+		return;
+	loop->is_urgent = true;
+	for (post = take_posts(loop, &loop->urgent); post != NULL; post = run_post(post))
+		loop->has_more_urgent = post->next != NULL;
+	loop->is_urgent = false;
+}
+
+/* Runs what was posted, in order, and what is urgent before. What that posts waits for the next turn. */
 static void
 run_posts(uv_async_t *wake)
 {
 	struct loop *loop = wake->data;
-	struct post *post;
+	struct post *post = take_posts(loop, &loop->posts);
 
-	pthread_mutex_lock(&loop->lock);
-	post = loop->first;
-	loop->first = NULL;
-	loop->last = &loop->first;
-	pthread_mutex_unlock(&loop->lock);
+	loop_run_urgent(loop);
 	while (post != NULL)
 	{
-		struct post *next = post->next;
-
-		loop->has_more = next != NULL;
-		post->fn(post->arg);
-		memory_free(post);
-		post = next;
+		loop->has_more = post->next != NULL;
+		post = run_post(post);
+		loop_run_urgent(loop);
 	}
-	loop->has_more = false;
 	if (loop->is_stopping)
 		uv_stop(&loop->uv);
 }
@@ -116,8 +158,21 @@ loop_new(void)
 	check(uv_async_init(&loop->uv, &loop->wake, run_posts), "uv_async_init");
 	loop->wake.data = loop;
 	pthread_mutex_init(&loop->lock, NULL);
-	loop->last = &loop->first;
+	loop->urgent.last = &loop->urgent.first;
+	loop->posts.last = &loop->posts.first;
 	return loop;
+}
+
+static void
+free_posts(struct posts *posts)
+{
+	while (posts->first != NULL)
+	{
+		struct post *next = posts->first->next;
+
+		memory_free(posts->first);
+		posts->first = next;
+	}
 }
 
 void
@@ -134,13 +189,8 @@ loop_free(struct loop *loop)
 		memory_free(loop->signals);
 		loop->signals = next;
 	}
-	while (loop->first != NULL)
-	{
-		struct post *next = loop->first->next;
-
-		memory_free(loop->first);
-		loop->first = next;
-	}
+	free_posts(&loop->urgent);
+	free_posts(&loop->posts);
 	(void) uv_loop_close(&loop->uv);
 	pthread_mutex_destroy(&loop->lock);
 	memory_free(loop);
@@ -173,8 +223,8 @@ loop_stop(struct loop *loop)
 	loop_post(loop, set_stopping, loop);
 }
 
-void
-loop_post(struct loop *loop, loop_fn fn, void *arg)
+static void
+add_post(struct loop *loop, struct posts *posts, loop_fn fn, void *arg)
 {
 	struct post *post = memory_alloc(sizeof(*post));
 
@@ -182,10 +232,30 @@ loop_post(struct loop *loop, loop_fn fn, void *arg)
 	post->fn = fn;
 	post->arg = arg;
 	pthread_mutex_lock(&loop->lock);
-	*loop->last = post;
-	loop->last = &post->next;
+	*posts->last = post;
+	posts->last = &post->next;
+	if (posts == &loop->urgent)
+		atomic_store_explicit(&loop->has_urgent, true, memory_order_relaxed);
 	pthread_mutex_unlock(&loop->lock);
 	uv_async_send(&loop->wake);
+}
+
+void
+loop_post(struct loop *loop, loop_fn fn, void *arg)
+{
+	add_post(loop, &loop->posts, fn, arg);
+}
+
+void
+loop_post_urgent(struct loop *loop, loop_fn fn, void *arg)
+{
+	add_post(loop, &loop->urgent, fn, arg);
+}
+
+bool
+loop_has_urgent(const struct loop *loop)
+{
+	return loop->has_more_urgent || atomic_load_explicit(&loop->has_urgent, memory_order_relaxed);
 }
 
 bool
@@ -193,10 +263,10 @@ loop_has_posts(struct loop *loop)
 {
 	bool		is_any;
 
-	if (loop->has_more)
+	if (loop->has_more || loop_has_urgent(loop))
 		return true;
 	pthread_mutex_lock(&loop->lock);
-	is_any = loop->first != NULL;
+	is_any = loop->posts.first != NULL;
 	pthread_mutex_unlock(&loop->lock);
 	return is_any;
 }

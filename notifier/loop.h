@@ -5,10 +5,10 @@
  *	  One thread's event loop: file descriptors, timers, and work handed over by other threads.
  *
  * Model
- * 1. A loop belongs to the thread that runs it. Everything but loop_post() and loop_stop() is called
+ * 1. A loop belongs to the thread that runs it. Everything but loop_post*() and loop_stop() is called
  *	  in that thread, or before it runs.
  * 2. Threads share nothing but immutable reference-counted objects; they talk by loop_post(), which
- *	  keeps the order of each poster.
+ *	  keeps the order of each poster; what is urgent goes before it.
  * 3. Callbacks may start, stop and free any timer or watch of their loop, themselves included.
  */
 #ifndef RT_LOOP_H
@@ -42,6 +42,15 @@ bool		loop_drain(struct loop *loop);
 
 /* Runs fn(arg) in the loop's thread, soon. Thread-safe. */
 void		loop_post(struct loop *loop, loop_fn fn, void *arg);
+
+/*
+ * The same, before all else that is posted: between two pieces of work, and wherever the loop's code calls
+ * loop_run_urgent(), which it does where it may have been busy for long and everything is in order. Of what is urgent
+ * the order is kept. Thread-safe; the others in the loop's thread.
+ */
+void		loop_post_urgent(struct loop *loop, loop_fn fn, void *arg);
+void		loop_run_urgent(struct loop *loop);
+bool		loop_has_urgent(const struct loop *loop);
 
 /* Whether more that was posted waits, behind what is being run now. In the loop's thread. */
 bool		loop_has_posts(struct loop *loop);

@@ -176,7 +176,7 @@ distribute(void *arg, struct batch *batch)
 
 		share->parcel = parcel;
 		share->worker = program->workers[i].worker;
-		loop_post(program->workers[i].thread.loop, take_share, share);
+		loop_post_urgent(program->workers[i].thread.loop, take_share, share);
 	}
 }
 

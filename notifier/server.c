@@ -187,6 +187,9 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 		default:
 			break;
 	}
+	/* Thousands of sockets may have something in one turn: batches of the stream do not wait for all of them. */
+	if (reason != LWS_CALLBACK_RAW_ADOPT)
+		loop_run_urgent(peer->server->loop);
 	return peer->is_cut ? -1 : 0;
 }
 

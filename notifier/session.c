@@ -727,10 +727,8 @@ session_pending(struct session *session, struct frame **frames, unsigned max)
 
 	if (session->ngaps > 0 && outqueue_is_empty(&session->queue))
 		tell_gaps(session);
-	if (session->ncatchups > 0 && session->queue.bytes < session->worker->options->max_queue / 4)
-		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
-			if (s->catchup != NULL)
-				catchup_feed(session->worker, s);
+	if (session->ncatchups > 0)
+		catchups_wake(session);
 	/* positions that others follow go */
 	before = session->queue.bytes;
 	n = outqueue_pending(&session->queue, frames, max,

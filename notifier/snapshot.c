@@ -68,7 +68,7 @@ end_part(struct snapshot *snapshot, bool is_last)
 	memcpy(to + head.len + snapshot->part.len, "]}", 2);
 	frame_finish(frame, FRAME_SNAPSHOT, head.len + snapshot->part.len + 2);
 	buffer_release(&head);
-	contents_add(&snapshot->content, frame, NULL, 0, PRIORITY_NORMAL);
+	contents_add(&snapshot->content, CONTENT_FRAME, frame, 0);
 	frame_unref(frame);
 	snapshot->part.len = 0;
 }
@@ -199,7 +199,7 @@ snapshot_arrived(void *arg)
 			position_release(&catchup->join);
 		catchup->join = join;
 		for (unsigned i = 0; i < snapshot->content.n; i++)
-			contents_add(&catchup->content, snapshot->content.at[i].frame, NULL, 0, PRIORITY_NORMAL);
+			contents_add(&catchup->content, CONTENT_FRAME, snapshot->content.at[i].frame, 0);
 		stats_add(STAT_SNAPSHOTS, 1);
 		stats_add(STAT_SNAPSHOT_ROWS, snapshot->nrows);
 		catchup_begin_feeding(worker, subscription);

@@ -335,7 +335,6 @@ view_free(struct view *view)
 	free_names(view->columns, view->ncolumns);
 	memory_free(view->visible);
 	memory_free(view->subscriptions.at);
-	memory_free(view->replayers.at);
 	memory_free(view->feature);
 	memory_free(view->entity_name);
 	memory_free(view->key);

@@ -22,6 +22,7 @@
 #include "filter.h"
 #include "policy.h"
 
+struct past;
 struct subscription;
 struct view_pending;			/* hub.c: what the current transaction has for the view */
 
@@ -70,7 +71,8 @@ struct view
 	unsigned	nvisible;		/* when is_projected */
 	struct slice *visible;		/* names as inside JSON strings; point into role */
 	struct subscriptions subscriptions;
-	struct subscriptions replayers;	/* those that a replay is for */
+	const struct subscriptions *replayers;	/* those that a replay is for, while it plays; else NULL */
+	struct past *past;			/* what it has for them (catchup_state.h) */
 
 	/* the hub's */
 	unsigned	unsettled;		/* subscriptions being made for it: keeps it alive */

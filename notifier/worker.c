@@ -92,7 +92,7 @@ static void
 flush_batch(struct worker *worker, const struct batch *batch)
 {
 	worker->gathered += batch_memory(batch);
-	if (worker->gathered > GATHER_MAX || !loop_has_posts(worker->loop))
+	if (worker->gathered > GATHER_MAX || !loop_has_urgent(worker->loop))
 	{
 		worker_flush(worker);
 		return;
@@ -254,9 +254,9 @@ static void
 start_anew(struct worker *worker, struct batch *batch)
 {
 	hub_stream_reset(worker->live);
-	catchups_reset(worker);
 	clear_cache(worker);
 	set_position(worker, batch);
+	catchups_reset(worker);
 	worker->cache_base = batch_ref(batch);
 	worker->is_inside = false;
 	access_mark(worker->access);
@@ -549,7 +549,7 @@ new_half(struct loop *loop, const struct options *options, const struct shared *
 	worker->shared = shared;
 	worker->position = "";
 	worker->hub = hub_new(session_user_of);
-	worker->live = hub_stream_new(worker->hub, false, session_deliver, worker);
+	worker->live = hub_stream_new(worker->hub, session_deliver, worker);
 	hub_stream_on_access(worker->live, suspend_view);
 	worker->access = access_new(loop, shared->db, access_changed, worker);
 	worker->catchups = catchups_new(worker);

@@ -282,6 +282,41 @@ test('a new epoch while sessions are open: gap to every view, then live', async 
 	await peer.close();
 });
 
+test('a new epoch in the middle of a resumption: gap, then the snapshot if asked', { timeout: 120000 }, async () =>
+{
+	const { since } = await leave(0);
+	// Much more than sockets hold, in many transactions; gone again, so that the snapshot is small.
+	await stage.sql(`DO $$ BEGIN FOR i IN 1..500 LOOP
+		INSERT INTO item (id, name) VALUES (300000 + i, repeat(md5(i::text), 2000)); COMMIT; END LOOP; END $$`);
+	await stage.sql('DELETE FROM item WHERE id > 300000');
+	const served = async () => (await stage.notifier.metrics()).get('realtime_resumes_log_total');
+	const before = await served();
+	const witness = await stage.peer();
+	const other = await witness.subscribe({ feature: 'shop', entity: 'other' });
+	const peers = [await stage.peer(), await stage.peer()];
+	const answers = peers.map((peer, i) => peer.subscribe({ ...item, since, snapshot: i === 1 }));
+	for (const peer of peers)
+		peer.pauseReading();
+	await until('both are being replayed', async () => await served() === before + 2);
+	await stage.sql('SELECT realtime.new_epoch()');
+	await witness.until('the new epoch', () => other.gaps.length > 0);
+	for (const peer of peers)
+		peer.resumeReading();
+	const views = await Promise.all(answers);
+	const rows = Number(await stage.value('SELECT count(*) FROM item'));
+	const tx = await insert();
+	for (const [i, view] of views.entries())
+	{
+		await peers[i].settle(tx);
+		assert.deepEqual(view.gaps.map((g) => g.reason), ['epoch']);
+		assert.ok(view.events.length < 500, 'the gap came in the middle');
+		assert.equal(view.rows.length, i === 1 ? rows : 0);
+		assert.equal(view.story.at(-1), `created ${id}`);
+		await peers[i].close();
+	}
+	await witness.close();
+});
+
 test('a replay of many transactions while others keep coming', async () =>
 {
 	const { since, missed } = await leave(0);

@@ -203,6 +203,7 @@ reader_free(struct hub *hub, struct reader *reader)
 	struct view *view = reader->subscription.view;
 	struct subscriptions *list = &view->subscriptions;
 
+	view_forget_replayers(view);
 	subscriptions_remove_at(list, reader->subscription.index);
 	if (reader->subscription.index < list->n)
 		list->at[reader->subscription.index]->index = reader->subscription.index;
@@ -264,6 +265,52 @@ reader_deliver(void *arg, struct subscription *subscription, const struct delive
 	json_array_append_new(reader->frames, json_pack("[I,I]", (json_int_t) delivery->xid,
 													(json_int_t) json_array_size(events)));
 	json_decref(frame);
+}
+
+void
+reader_deliver_own(void *arg, struct subscription *subscription, const struct delivery *delivery)
+{
+	struct reader *reader = (struct reader *) subscription;
+
+	reader->own_tx = delivery->xid;
+	reader->has_rest = false;
+	reader_deliver(arg, subscription, delivery);
+}
+
+void
+reader_deliver_all(void *arg, struct view *view, const struct delivery *delivery)
+{
+	for (unsigned i = 0; i < view->replayers->n; i++)
+	{
+		struct reader *reader = (struct reader *) view->replayers->at[i];
+
+		if (delivery->frame == NULL && delivery->gap == NULL)
+			reader->has_rest = true;
+		else if (delivery->gap != NULL || !reader->has_rest || reader->own_tx != delivery->xid)
+			reader_deliver(arg, view->replayers->at[i], delivery);
+	}
+}
+
+void
+reader_resume(struct reader *reader)
+{
+	struct view *view = reader->subscription.view;
+	struct subscriptions *list = (struct subscriptions *) (uintptr_t) view->replayers;
+
+	if (list == NULL)
+		view->replayers = list = memory_alloc_zeroed(sizeof(*list));
+	subscriptions_add(list, &reader->subscription);
+}
+
+void
+view_forget_replayers(struct view *view)
+{
+	struct subscriptions *list = (struct subscriptions *) (uintptr_t) view->replayers;
+
+	if (list != NULL)
+		memory_free(list->at);
+	memory_free(list);
+	view->replayers = NULL;
 }
 
 void

@@ -46,6 +46,8 @@ struct reader
 	json_t	   *frames;			/* of each frame: tx, number of its events */
 	const char *gap;			/* the last one */
 	unsigned	ngaps;
+	uint64_t	own_tx;			/* of which a replay gave it something by itself, */
+	bool		has_rest;		/* and what is for the others follows */
 	uint64_t	open_tx;		/* of which the last part is to come */
 	unsigned	part;
 	enum priority priority;		/* of the last delivery */
@@ -59,6 +61,15 @@ void		reader_free(struct hub *hub, struct reader *reader);
 /* For hub_new() and hub_stream_new(). */
 const char *reader_user(const struct subscription *subscription);
 void		reader_deliver(void *arg, struct subscription *subscription, const struct delivery *delivery);
+
+/* For hub_replay_new(). */
+void		reader_deliver_own(void *arg, struct subscription *subscription,
+							   const struct delivery *delivery);
+void		reader_deliver_all(void *arg, struct view *view, const struct delivery *delivery);
+
+/* A reader is among those that a replay is for, until its view forgets them. */
+void		reader_resume(struct reader *reader);
+void		view_forget_replayers(struct view *view);
 
 /* Gives a stream a transaction of these events (a JSON array), whole or event by event. */
 void		stream_events(struct hub_stream *stream, uint64_t tx, const json_t *events, bool is_split);

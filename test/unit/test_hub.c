@@ -126,8 +126,8 @@ check_case(const json_t *one)
 	struct role_access *roles[32];
 	unsigned	nroles = 0;
 	struct hub *hub = hub_new(reader_user);
-	struct hub_stream *live = hub_stream_new(hub, false, reader_deliver, NULL);
-	struct hub_stream *replay = hub_stream_new(hub, true, reader_deliver, NULL);
+	struct hub_stream *live = hub_stream_new(hub, reader_deliver, NULL);
+	struct hub_stream *replay = hub_replay_new(hub, reader_deliver_all, reader_deliver_own, NULL);
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -146,7 +146,7 @@ check_case(const json_t *one)
 		static const char *const names[] = {"whole", "in parts", "replayed", "replayed in parts"};
 
 		for (size_t i = 0; i < n && pass == 2; i++)
-			subscriptions_add(&readers[i]->subscription.view->replayers, &readers[i]->subscription);
+			reader_resume(readers[i]);
 		stream_events(pass < 2 ? live : replay, 8123, events, pass % 2);
 		for (size_t i = 0; i < n; i++)
 		{
@@ -201,7 +201,7 @@ fixture_new(void)
 	f.role = role_new("web");
 	role_add(f.role, "orders", "order", f.types, f.key, "b", NULL);
 	f.hub = hub_new(reader_user);
-	f.live = hub_stream_new(f.hub, false, reader_deliver, NULL);
+	f.live = hub_stream_new(f.hub, reader_deliver, NULL);
 	return f;
 }
 
@@ -559,7 +559,7 @@ static void
 test_random(void **state)
 {
 	struct fixture f = fixture_new();
-	struct hub_stream *replay = hub_stream_new(f.hub, true, reader_deliver, NULL);
+	struct hub_stream *replay = hub_replay_new(f.hub, reader_deliver_all, reader_deliver_own, NULL);
 	struct random_view *views = memory_alloc_zeroed(sizeof(struct random_view) * VIEWS);
 	char	   *text = memory_alloc(65536);
 	uint64_t	random = 4711;
@@ -602,10 +602,8 @@ test_random(void **state)
 		events = json_loads(text, 0, NULL);
 		for (unsigned i = 0; i < n && is_replay; i++)
 		{
-			struct subscription *subscription = &views[i].reader->subscription;
-
 			if (random_below(&random, 2))
-				subscriptions_add(&subscription->view->replayers, subscription);
+				reader_resume(views[i].reader);
 			else
 			{
 				views[i].expected[0] = '\0';
@@ -618,7 +616,7 @@ test_random(void **state)
 			stream_events(is_replay ? replay : f.live, tx, events, true);
 		for (unsigned i = 0; i < n; i++)
 		{
-			views[i].reader->subscription.view->replayers.n = 0;
+			view_forget_replayers(views[i].reader->subscription.view);
 			nsent += views[i].expected[0] != '\0';
 			ngaps += views[i].gap != NULL;
 		}
@@ -829,7 +827,7 @@ test_names(void **state)
 		{
 			struct role_access *role = role_new("web");
 			struct hub *hub = hub_new(reader_user);
-			struct hub_stream *live = hub_stream_new(hub, false, reader_deliver, NULL);
+			struct hub_stream *live = hub_stream_new(hub, reader_deliver, NULL);
 			const char *name = names[i][0];
 			const char *in_json = names[i][1];
 			json_t	   *types = json("{'id':'integer'}");
@@ -869,7 +867,7 @@ test_wildcards(void **state)
 	struct role_access *role = role_new("web");
 	struct role_access *later = role_new("web");
 	struct hub *hub = hub_new(reader_user);
-	struct hub_stream *live = hub_stream_new(hub, false, reader_deliver, NULL);
+	struct hub_stream *live = hub_stream_new(hub, reader_deliver, NULL);
 	json_t	   *types = json("{'id':'integer','secret':'text','n':'integer'}");
 	json_t	   *key = json("['id']");
 	json_t	   *readable = json("['id','n']");

@@ -75,7 +75,7 @@ export class Client
 		watch.since = watch.token;
 		// Half of those who resume say what they want if history is gone.
 		watch.snapshot = !watch.token || this.chance.int(0, 1) === 1;
-		watch.isLive = false;
+		watch.isLive = watch.mayRestart = false;
 
 		return { feature: 'fault', entity, ...(filter.terms.length ? { filter: filter.terms } : {}), ...(columns ? { columns } : {}),
 			...(actions ? { action: [...actions] } : {}), ...(watch.token ? { since: watch.token } : {}),
@@ -196,6 +196,7 @@ export class Client
 		switch (frame.op)
 		{
 			case 'snapshot':
+				watch.mayRestart = false;
 				watch.trail.push({ type: 'snapshot', rows: frame.rows, last: frame.last });
 				watch.isWhole = frame.last;
 				break;
@@ -206,6 +207,7 @@ export class Client
 			case 'gap':
 			{
 				const mayRestart = Boolean(watch.since && watch.snapshot && !watch.isLive && ['epoch', 'history'].includes(frame.reason));
+				watch.mayRestart = mayRestart;
 				watch.trail.push({ type: 'gap', reason: frame.reason, position: frame.position, mayRestart });
 				watch.token = undefined;
 				watch.isWhole = false;
@@ -225,8 +227,14 @@ export class Client
 
 		queueMicrotask(async () =>
 		{
-			if (peer !== this.peer || !peer || watch.isRenewing)
+			if (peer !== this.peer || !peer)
 				return;
+			if (watch.isRenewing)
+			{
+				// The view that replaces this one may have its gap before its request is known to be answered.
+				watch.renewNext = view;
+				return;
+			}
 			if (this.kind !== 'ws' || this.chance.int(0, 1))
 			{
 				peer.socket?.terminate();
@@ -234,6 +242,7 @@ export class Client
 				return;
 			}
 			watch.isRenewing = true;
+			watch.renewNext = undefined;
 			try
 			{
 				await peer.ask({ op: 'unsubscribe', view });
@@ -249,6 +258,8 @@ export class Client
 			finally
 			{
 				watch.isRenewing = false;
+				if (this.views?.has(watch.renewNext))
+					this.renew(watch, watch.renewNext);
 			}
 		});
 	}
@@ -261,7 +272,15 @@ export class Client
 		{
 			watch.trail.push({ type: 'position', position: frame.position });
 			if (!watch.isWhole)
+			{
+				// A position before the snapshot: none will come by itself.
+				if (watch.mayRestart)
+				{
+					watch.mayRestart = false;
+					this.renew(watch, view);
+				}
 				continue;
+			}
 			watch.isLive = true;
 			watch.token = frame.position;
 			if (watch.isSummed)
