@@ -67,14 +67,14 @@ test('the same field: the dialog says so; keep mine sends mine', async () =>
 {
 	const id = await conflict({ total: { mine: '111', theirs: '222' } });
 
-	await ann.dialog('edit').getByText('Somebody has changed this to 222 meanwhile.').waitFor();
+	await ann.dialog('edit').getByText('Somebody has changed this to €222.00 meanwhile.').waitFor();
 	assert.equal(await ann.dialog('edit').getByRole('button', { name: 'Save' }).isDisabled(), true);
 	assert.deepEqual(await row(id), { customer: 'Base', total: 222 });
 	await ann.shot('conflict-while-editing');
 	await ann.choose('edit', 'Resolve conflict');
 	await ann.dialog('conflict').waitFor();
 	await ann.shot('conflict-dialog');
-	await ann.choose('conflict', 'Keep all mine');
+	await ann.choose('conflict', 'Keep mine');
 	await ben.shows(id, '€111.00');
 	await ann.page.locator('.banner').waitFor({ state: 'hidden' });
 	assert.deepEqual(await row(id), { customer: 'Base', total: 111 });
@@ -90,7 +90,7 @@ test('take theirs drops mine; the banner and the card show the conflict', async 
 	await ann.card(id).getByRole('button', { name: 'Resolve conflict' }).waitFor();
 	await ann.shot('conflict-banner');
 	await ann.page.locator('.banner').getByRole('button', { name: `Resolve #${id}` }).click();
-	await ann.choose('conflict', 'Take all theirs');
+	await ann.choose('conflict', 'Take theirs');
 	await ann.shows(id, '€444.00');
 	await ann.page.locator('.banner').waitFor({ state: 'hidden' });
 	await ann.settled();
@@ -122,14 +122,14 @@ test('a write that went over another\'s is told, and theirs can be put back', as
 	await ann.choose('edit', 'Save');
 	await ann.shows(id, '€777.00');
 	await stage.sql('UPDATE orders.orders SET total = 888 WHERE id = $1', [id]);
-	await until('the event is here', () => ann.page.locator('.feed li', { hasText: '100 → 888' }).count());
+	await until('the event is here', () => ann.page.locator('.feed li', { hasText: '€100.00 → €888.00' }).count());
 	await ann.shows(id, '€777.00');
 	await release();
 	await ann.page.locator('.banner').waitFor();
 	await ann.card(id).getByRole('button', { name: 'Resolve conflict' }).click();
 	await ann.dialog('conflict').getByText('Your change was saved over').waitFor();
 	await ann.shot('overwritten');
-	await ann.choose('conflict', 'Take all theirs');
+	await ann.choose('conflict', 'Take theirs');
 	await ben.shows(id, '€888.00');
 	await ann.settled();
 	assert.deepEqual(await row(id), { customer: 'Base', total: 888 });

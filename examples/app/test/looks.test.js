@@ -76,8 +76,56 @@ for (const [name, options] of [['laptop-light', {}], ['laptop-dark', { colorSche
 		assert.equal(await ann.page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true);
 		assert.deepEqual(await faint(ann.page), [], 'dialog');
 		await ann.shot(`${name}-conflict`);
-		await ann.choose('conflict', 'Take all theirs');
+		await ann.choose('conflict', 'Take theirs');
 		await ann.choose('edit', 'Discard');
+		await ann.close();
+	});
+
+	test(`${name}: what goes on is readable: a refusal, a lock, a draft in conflict, a job, no network`, async () =>
+	{
+		const ann = await stage.desk('ann', options);
+		const third = await stage.order('To be paid');
+		const mine = await stage.order('My draft');
+		const id = await stage.order('A customer whose name is longer than any card is wide', 1234567.89);
+		const looksWell = async (what) =>
+		{
+			assert.equal(await ann.page.evaluate('document.documentElement.scrollWidth <= innerWidth'), true, `${what} is not too wide`);
+			assert.deepEqual(await faint(ann.page), [], what);
+			await ann.shot(`${name}-${what}`);
+		};
+
+		await ann.type(mine, 'total', '150');
+		await stage.sql('UPDATE orders.orders SET total = 151 WHERE id = $1', [mine]);
+		await ann.choose('edit', 'Keep as draft');
+		await ann.page.locator('.banner').waitFor();
+		const release = await ann.hold(`**/api/orders/${id}/approve`);
+
+		await ann.press(id, 'Approve');
+		await ann.shows(id, 'Saving');
+		await looksWell('busy');
+		await stage.ask('PUT', `orders/${id}/lock`, { token: await stage.login('ben'), body: { seconds: 60 } });
+		await release();
+		await ann.toast('is locked by ben');
+		await ann.shows(id, 'locked by Ben');
+		const [{ job }] = await stage.sql("SELECT realtime.bulk_start('orders', 'order', 'ship', 10)::text AS job");
+
+		await until('progress is seen', async () =>
+		{
+			await stage.sql('SELECT realtime.bulk_progress($1, 4, 1)', [job]);		// some are left out, for the sake of the others
+			return ann.page.locator('.bulk', { hasText: '4 of 10, 1 failed' }).count();
+		});
+		await looksWell('refused');
+		await stage.sql('SELECT realtime.bulk_complete($1)', [job]);
+		await ann.page.locator('.bulk', { hasText: 'done' }).waitFor();
+		await ann.context.setOffline(true);
+		await ann.page.locator('.connection', { hasText: 'Offline' }).waitFor();
+		await ann.press(third, 'Pay');
+		await ann.page.locator('.connection', { hasText: '1 waiting' }).waitFor();
+		await ann.page.locator('.banner').waitFor();
+		await looksWell('offline');
+		await ann.context.setOffline(false);
+		await ann.state('connected');
+		await until('it was sent', () => ann.page.evaluate(`model.orders.get('${third}').data.status === 'paid' && model.orders.get('${third}').isLoading === false`));
 		await ann.close();
 	});
 }

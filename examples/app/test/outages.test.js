@@ -145,7 +145,7 @@ test('offline, and changed by somebody else meanwhile: the conflict is told, and
 	await ann.page.locator('.banner button').click();
 	await ann.dialog('conflict').getByText('Nothing of yours is sent until you decide').waitFor();
 	await ann.shot('conflict-after-offline');
-	await ann.choose('conflict', 'Take all theirs');
+	await ann.choose('conflict', 'Take theirs');
 	await ann.shows(id, '€30.00');
 	await ann.settled();
 	assert.equal((await stage.sql('SELECT total::float FROM orders.orders WHERE id = $1', [id]))[0].total, 30);
@@ -176,7 +176,7 @@ test('changes that wait survive a reload of the page, and are sent by the next o
 	await ann.shot('cannot-start');
 	await stage.startApi();
 	await ann.page.getByRole('button', { name: 'Try again' }).click();
-	await ann.toast(`Order ${id}: a change of the page before was sent`);
+	await ann.toast(`Order ${id}: the change from before the reload was sent`);
 	await ann.shows(id, 'approved by Ann');
 	await ann.shot('replayed');
 	await ann.settled();
@@ -283,7 +283,7 @@ test('WebSockets are blocked: server-sent events take over, and give back', asyn
 		})
 	});
 
-	await ann.page.locator('.connection', { hasText: 'by events' }).waitFor();
+	await ann.page.locator('.connection', { hasText: 'by event stream' }).waitFor();
 	const id = await stage.order('By events');
 
 	await ann.shows(id, 'By events');
@@ -324,7 +324,7 @@ test('WebSockets and event streams are blocked: long polls take over, and give b
 		}
 	});
 
-	await ann.page.locator('.connection', { hasText: 'by poll' }).waitFor();
+	await ann.page.locator('.connection', { hasText: 'by polling' }).waitFor();
 	const id = await stage.order('By polls');
 
 	await ann.shows(id, 'By polls');

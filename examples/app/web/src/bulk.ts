@@ -33,6 +33,7 @@ class Bar implements View<BulkOperation>
 		const rest = status === 'running' && typeof left === 'number' ? `, ${count(Math.ceil(left))} s left` : '';
 
 		this.element.dataset.status = status;
+		this.element.classList.toggle('flawed', failed > 0);
 		this.close.hidden = status === 'running';
 		setText(this.title, operation.operation.replaceAll('_', ' '));
 		setText(this.numbers, `${count(completed)} of ${total === null ? '?' : count(total)}` +

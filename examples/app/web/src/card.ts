@@ -87,7 +87,9 @@ export class OrderCard implements View<OrderItem>
 		this.edit.disabled = isBusy || !item.canEdit;
 		this.remove.disabled = isBusy || !item.canDelete;
 		this.lock.disabled = isBusy || (isLocked && !session.isAdmin);
-		setText(this.lock.lastElementChild!, !lockedBy ? 'Lock' : isMine ? 'Unlock' : 'Force unlock');
+		setText(this.lock.lastElementChild!, lockedBy ? 'Unlock' : 'Lock');
+		this.lock.title = lockedBy && !isMine ? 'Force unlock' : '';
+		this.lock.setAttribute('aria-label', this.lock.title || (lockedBy ? 'Unlock' : 'Lock'));
 		this.lock.setAttribute('aria-pressed', String(isMine));
 		this.element.classList.toggle('locked', isLocked);
 		this.element.classList.toggle('conflict', hasConflict);

@@ -6,13 +6,13 @@
 import type { Choice, Conflict, Id } from 'realtime-client';
 import { button, h, icon, setText } from './dom.js';
 import { openDialog } from './dialog.js';
-import { label, text } from './format.js';
+import { cell, label } from './format.js';
 import type { Model, Order } from './model.js';
 import { attempt, toast } from './toast.js';
 
 const stories = {
 	changed: 'Somebody else has changed what you are changing. Nothing of yours is sent until you decide.',
-	overwritten: 'Your change was saved over one that somebody else made at the same time.',
+	overwritten: 'Your change was saved over one that somebody else made at the same time. Keep it, or put theirs back.',
 	deleted: 'The order is gone, or not yours to see any more. Your changes cannot be saved.'
 };
 
@@ -39,15 +39,16 @@ export function conflictBanner(model: Model): HTMLElement
 	return element;
 }
 
-/** One field: a choice between two values, and what it was. */
-function choiceOf(name: string, { base, local, remote }: { base: unknown; local: unknown; remote: unknown }): HTMLFieldSetElement
+/** One field: both values and what it was; with a choice if there is one, without theirs if the row is gone. */
+function fieldOf(name: string, { base, local, remote }: { base: unknown; local: unknown; remote: unknown }, isChoice: boolean,
+	isGone: boolean): HTMLFieldSetElement
 {
-	const option = (value: Choice, whose: string, shown: unknown) => h('label', { class: 'option' },
-		h('input', { type: 'radio', name: `choose-${name}`, value, checked: value === 'local' }),
-		h('span', {}, h('small', {}, whose), h('b', {}, text(shown))));
+	const option = (value: Choice, whose: string, shown: unknown) => h(isChoice ? 'label' : 'div', { class: 'option' },
+		isChoice && h('input', { type: 'radio', name: `choose-${name}`, value, checked: value === 'local' }),
+		h('span', {}, h('small', {}, whose), h('b', {}, cell(name, shown))));
 
-	return h('fieldset', { 'data-field': name }, h('legend', {}, label(name), ' ', h('small', {}, `was ${text(base)}`)),
-		option('local', 'Mine', local), option('remote', 'Theirs', remote));
+	return h('fieldset', { 'data-field': name }, h('legend', {}, label(name), ' ', h('small', {}, `was ${cell(name, base)}`)),
+		option('local', 'Mine', local), !isGone && option('remote', 'Theirs', remote));
 }
 
 /** Opens the dialog for an order's conflict. It closes by itself when there is none any more, and follows what changes. */
@@ -65,9 +66,10 @@ export function resolveConflict(model: Model, id: Id): void
 	};
 	const chosen = () => Object.fromEntries([...fields.querySelectorAll('fieldset')].map((set) =>
 		[set.dataset.field!, set.querySelector<HTMLInputElement>('input:checked')!.value as Choice]));
-	const mine = button('Keep all mine', undefined, () => act('keep mine', 'local'));
-	const theirs = button('Take all theirs', undefined, () => act('take theirs', 'remote'));
+	const mine = button('Keep mine', undefined, () => act('keep mine', 'local'));
+	const theirs = button('Take theirs', undefined, () => act('take theirs', 'remote'));
 	const each = button('Use this choice', 'check', () => act('per field', chosen()), { class: 'main' });
+	const footer = h('footer', {}, mine, theirs, each);
 	let shown: Conflict<Order> | undefined;
 
 	const show = () =>
@@ -80,18 +82,23 @@ export function resolveConflict(model: Model, id: Id): void
 			return;
 		shown = conflict;
 		const isGone = conflict.kind === 'deleted';
+		const entries = Object.entries(conflict.fields);
+		const isChoice = !isGone && entries.length > 1;
+		const all = isChoice ? 'all ' : '';
 
 		setText(story, stories[conflict.kind]);
-		fields.replaceChildren(...Object.entries(conflict.fields).map(([name, values]) => choiceOf(name, values!)));
-		mine.hidden = each.hidden = isGone;
-		setText(theirs.lastElementChild!, isGone ? 'Drop my changes' : 'Take all theirs');
+		fields.replaceChildren(...entries.map(([name, values]) => fieldOf(name, values!, isChoice, isGone)));
+		mine.hidden = isGone;
+		each.hidden = !isChoice;
+		footer.classList.toggle('pair', !isGone && !isChoice);
+		setText(mine.lastElementChild!, `Keep ${all}mine`);
+		setText(theirs.lastElementChild!, isGone ? 'Drop my changes' : `Take ${all}theirs`);
 	};
 
 	if (!find())
 		return;
 	const end = orders.subscribe(show);
-	const { close } = openDialog('conflict', `Conflict in order ${String(id)}`, [story, fields,
-		h('footer', {}, theirs, mine, each)], () => end());
+	const { close } = openDialog('conflict', `Conflict in order ${String(id)}`, [story, fields, footer], () => end());
 
 	show();
 }

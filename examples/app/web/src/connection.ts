@@ -14,6 +14,7 @@ const texts: Record<State, [text: string, picture: string]> = {
 	reconnecting: ['Reconnecting …', 'wait'],
 	error: ['No connection', 'warning']
 };
+const transports: Record<string, string> = { websocket: '', events: 'by event stream', poll: 'by polling' };
 const reasons: Record<string, string> = {
 	offline: 'changes wait for the network',
 	network: 'the server cannot be reached',
@@ -47,7 +48,7 @@ export function connectionIndicator(client: RealtimeClient): { element: HTMLElem
 		const { state, reason, transport } = client.status.value;
 		const isOffline = reason === 'offline';
 		const [name, shape] = isOffline ? ['Offline', 'off'] : texts[state];
-		const detail = state === 'connected' ? (transport === 'websocket' ? '' : `by ${transport}`) : reasons[reason ?? ''] ?? reason ?? '';
+		const detail = isOffline && waiting > 0 ? '' : state === 'connected' ? transports[transport ?? ''] ?? `by ${transport}` : reasons[reason ?? ''] ?? reason ?? '';
 
 		pill.dataset.state = state;
 		picture.replaceChildren(icon(shape));

@@ -8,7 +8,7 @@ import { batch } from 'realtime-client';
 import { button, h, icon, setText } from './dom.js';
 import { resolveConflict } from './conflict.js';
 import { openDialog } from './dialog.js';
-import { label, text } from './format.js';
+import { cell, label } from './format.js';
 import type { Model, Order } from './model.js';
 import { attempt } from './toast.js';
 
@@ -84,11 +84,11 @@ export function editOrder(model: Model, id: string): void
 			// What I have not touched follows the row.
 			if (item && !(field in draft))
 				input.value = String(item.data[field]);
-			setText(notes.get(field)!, theirs ? `Somebody has changed this to ${text(theirs.remote)} meanwhile.` : '');
+			setText(notes.get(field)!, theirs ? `Somebody has changed this to ${cell(field, theirs.remote)} meanwhile.` : '');
 		}
 	};
 	const end = orders.subscribe(show);
-	const { close } = openDialog('edit', `Order ${id}`, [form], () => end());
+	const { close } = openDialog('edit', `Edit order ${id}`, [form], () => end());
 
 	for (const [field, input] of controls)
 	{

@@ -5,40 +5,38 @@
 
 import type { RealtimeClient, RealtimeEvent } from 'realtime-client';
 import { h, icon } from './dom.js';
-import { clock, count, label, person, text } from './format.js';
+import { cell, clock, count, label, person, text } from './format.js';
 
 const MOST = 60;
-const quiet = ['approved_at', 'created_at', 'desk'];
+const quiet = ['approved_at', 'approved_by', 'rejected_by', 'created_at', 'expires_at'];
 
-/** What changed, in words. */
-function details({ action, data, old }: RealtimeEvent): string
+/** What changed, in words: one thing a line. */
+function details({ action, data, old }: RealtimeEvent): string[]
 {
 	const values = data as Record<string, unknown> | null;
 
 	if (action === 'status_changed')
-		return `${text(values?.old_status)} → ${text(values?.new_status)}`;
+		return [`${text(values?.old_status)} → ${text(values?.new_status)}`];
 	if (action.startsWith('bulk_'))
 	{
-		return values?.completed === undefined ? `${text(values?.operation)}: ${text(values?.total ?? values?.count)}` :
-			`${text(values?.operation)}: ${text(values.completed)} of ${text(values.total)}, ${text(values.failed)} failed`;
+		const what = label(text(values?.operation));
+
+		return [values?.completed === undefined ? `${what}: ${text(values?.total ?? values?.count)}` :
+			`${what}: ${text(values.completed)} of ${text(values.total)}, ${text(values.failed)} failed`];
 	}
 	// Defined actions come with an update, which says it.
 	return Object.entries(action === 'updated' && old || {}).filter(([name]) => !quiet.includes(name))
-		.map(([name, value]) => `${label(name)}: ${text(value)} → ${text(values?.[name])}`).join(', ');
+		.map(([name, value]) => `${label(name)}: ${cell(name, value)} → ${cell(name, values?.[name])}`);
 }
 
 function entry(event: RealtimeEvent): HTMLElement
 {
 	const { entity, action, id, meta } = event;
 	const key = id === null || action.startsWith('bulk_') ? '' : typeof id === 'string' ? ` #${id}` : ` ${Object.values(id).join('/')}`;
-	const what = details(event);
 
 	return h('li', { 'data-priority': meta.priority, 'data-action': action },
-		h('time', { datetime: meta.timestamp }, clock(meta.timestamp)),
-		h('div', {},
-			h('b', {}, action), ` ${entity}${key} `,
-			h('span', { class: 'who' }, `by ${person(meta.userId)}`),
-			what !== '' && h('div', { class: 'detail' }, what)));
+		h('div', {}, h('b', {}, action), ` ${entity}${key} `), h('time', { datetime: meta.timestamp }, clock(meta.timestamp)),
+		h('div', { class: 'detail' }, h('div', {}, `by ${person(meta.userId)}`), ...details(event).map((line) => h('div', {}, line))));
 }
 
 /** The feed's element. Many events at once are shown as one step. */

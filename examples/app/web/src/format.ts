@@ -19,6 +19,12 @@ export function text(value: unknown): string
 	return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
+const sums = ['total', 'price', 'amount'];
+
+/** A value of a column: sums of money as such. */
+export const cell = (column: string, value: unknown): string =>
+	sums.includes(column) && typeof value === 'number' ? money(value) : text(value);
+
 /** ann: Ann */
 export const person = (sub: string | null | undefined): string => sub ? sub[0]!.toUpperCase() + sub.slice(1) : 'somebody';
 

@@ -80,4 +80,4 @@ async function start(): Promise<void>
 }
 
 start().catch((error: Error) => app.replaceChildren(h('div', { class: 'starting', role: 'alert' }, icon('warning'),
-	h('p', {}, `The page cannot start: ${error.message}`), button('Try again', undefined, () => location.reload()))));
+	h('p', {}, `The page cannot start: ${error instanceof TypeError ? 'the server cannot be reached' : error.message}`), button('Try again', undefined, () => location.reload()))));

@@ -15,7 +15,7 @@ export function ordersTab(model: Model): HTMLElement
 	const { orders, session } = model;
 	const list = h('ul', { class: 'cards', 'aria-label': 'Orders' });
 	const cards = new KeyedList<OrderItem>(list, ({ key }) => key, (item) => new OrderCard(model, item));
-	const search = h('input', { type: 'search', placeholder: 'Customer', 'aria-label': 'Customer', input: () => show() });
+	const search = h('input', { type: 'search', placeholder: 'Find a customer', 'aria-label': 'Find a customer', input: () => show() });
 	const numbers = new Map<string, HTMLElement>();
 	const chips = h('fieldset', { class: 'chips' }, h('legend', { class: 'hidden' }, 'Status'),
 		...['all', ...orderStatuses].map((status) =>
@@ -60,7 +60,7 @@ export function ordersTab(model: Model): HTMLElement
 	orders.subscribe(show);
 	orders.onReplayed(({ id, kind }, error) =>
 	{
-		const what = kind === 'add' ? 'A new order of the page before' : `Order ${String(id)}: a change of the page before`;
+		const what = kind === 'add' ? 'The new order from before the reload' : `Order ${String(id)}: the change from before the reload`;
 
 		toast(error ? 'bad' : 'good', `${what} ${error ? `was not sent: ${error.message}` : 'was sent'}`);
 	});

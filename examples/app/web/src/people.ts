@@ -42,7 +42,7 @@ class PersonCard implements View<Item<Person>>
 		setText(this.role, data.role);
 		setText(this.status, data.status);
 		this.status.dataset.status = data.status;
-		setText(this.note, [data.email, data.suspended_because].filter(Boolean).join(', '));
+		setText(this.note, [data.email, data.suspended_because && `suspended: ${data.suspended_because}`].filter(Boolean).join(', '));
 		this.activate.disabled = !isFree || data.status === 'active';
 		this.deactivate.disabled = !isFree || data.status === 'inactive';
 		this.suspend.disabled = !isFree || data.status === 'suspended';

@@ -6,7 +6,7 @@
 import { RealtimeError } from 'realtime-client';
 import { button, h, icon } from './dom.js';
 
-const SHOWN_MS = 8000;
+const SHOWN_MS = { good: 4000, note: 8000, bad: 12000 };
 const MOST = 4;
 
 const list = h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' });
@@ -30,7 +30,7 @@ export function toast(kind: 'good' | 'bad' | 'note', text: string, again?: () =>
 	list.append(message);
 	while (list.children.length > MOST)
 		list.firstElementChild!.remove();
-	setTimeout(close, SHOWN_MS);
+	setTimeout(close, SHOWN_MS[kind]);
 }
 
 /** Does what the user asked for; says what was refused and by whom, and offers to try again what may work then. */
