@@ -205,7 +205,9 @@ catchup_takes(struct subscription *subscription, const struct delivery *delivery
 bool
 catchup_withholds(const struct subscription *subscription)
 {
-	return subscription->catchup->had_since || subscription->catchup->state != CATCHUP_FETCHING;
+	const struct catchup *catchup = subscription->catchup;
+
+	return catchup->had_since || catchup->is_again || catchup->state != CATCHUP_FETCHING;
 }
 
 /* Whether the stream has passed all that the subscription has had. */
@@ -303,25 +305,78 @@ catchups_advance(struct worker *worker)
 		worker->shared->source_class->poke(worker->shared->source);
 }
 
+/* Whether a snapshot was asked for, or came in the place of a resumption, and is not all in the queue. */
+static bool
+owes_snapshot(const struct catchup *catchup)
+{
+	return catchup->wants_snapshot && !catchup->is_resume && catchup->state != CATCHUP_JOINING;
+}
+
+/* The subscription stands at its beginning, here and now. */
+static void
+begin_again(struct worker *worker, struct subscription *subscription)
+{
+	struct catchup *catchup = subscription->catchup;
+
+	clear_catchup(worker, subscription);
+	batch_unref(catchup->at);
+	catchup->at = batch_ref(worker->last);
+	catchup->is_again = true;
+}
+
 void
 catchups_reset(struct worker *worker)
 {
 	for (struct session *session = worker->sessions; session != NULL; session = session->next)
 		for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 		{
-			if (s->catchup == NULL)
+			struct catchup *catchup = s->catchup;
+
+			if (catchup == NULL)
 				continue;
-			if (!s->catchup->had_since || !s->catchup->wants_snapshot)
+			if (!owes_snapshot(catchup) && !(catchup->had_since && catchup->wants_snapshot))
 			{
 				end_catchup(worker, s);
 				continue;
 			}
-			/* What was promised to one who resumes: the gap, which the worker tells, then a snapshot. */
-			clear_catchup(worker, s);
-			batch_unref(s->catchup->at);
-			s->catchup->at = batch_ref(worker->last);
-			snapshot_start(worker, s);
+			begin_again(worker, s);
+			catchup->is_waiting = true;
+			catchup_go_on(worker, s);
 		}
+}
+
+bool
+catchup_void(struct worker *worker, struct subscription *subscription)
+{
+	struct catchup *catchup = subscription->catchup;
+
+	if (catchup == NULL)
+		return true;
+	if (!catchup->is_waiting)
+	{
+		bool		is_begun = catchup->state == CATCHUP_FEEDING && catchup->fed > 0;
+
+		if (!owes_snapshot(catchup))
+		{
+			end_catchup(worker, subscription);
+			return true;
+		}
+		begin_again(worker, subscription);
+		catchup->is_waiting = true;
+		catchup->is_begun = is_begun;
+	}
+	return catchup->is_begun;
+}
+
+void
+catchup_go_on(struct worker *worker, struct subscription *subscription)
+{
+	struct catchup *catchup = subscription->catchup;
+
+	if (catchup == NULL || !catchup->is_waiting)
+		return;
+	catchup->is_waiting = catchup->is_begun = false;
+	snapshot_start(worker, subscription);
 }
 
 struct catchups *
@@ -331,7 +386,8 @@ catchups_new(struct worker *worker)
 
 	catchups->worker = worker;
 	catchups->gather = loop_timer_new(worker->loop, replay_gather, worker);
-	catchups->feed = loop_timer_new(worker->loop, catchups_feed_turn, worker);
+	catchups->feed = loop_task_new(worker->loop, catchups_feed_turn, worker);
+	catchups->feed_later = loop_timer_new(worker->loop, catchups_feed_turn, worker);
 	return catchups;
 }
 
@@ -340,7 +396,8 @@ catchups_free(struct catchups *catchups)
 {
 	replay_end(catchups);
 	loop_timer_free(catchups->gather);
-	loop_timer_free(catchups->feed);
+	loop_task_free(catchups->feed);
+	loop_timer_free(catchups->feed_later);
 	memory_free(catchups->joining.at);
 	memory_free(catchups->resuming.at);
 	memory_free(catchups);

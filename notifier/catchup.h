@@ -12,6 +12,7 @@
  *	  since covers, which may be ahead of the stream: it came from another notifier.
  * 3. Meanwhile the session sends no position: for a resumption from the beginning (also when it becomes a
  *	  snapshot, so that a position without one says that none will come), for a snapshot from its first part on.
+ *	  A snapshot that was asked for comes whole: when a gap comes before its last part it begins again.
  * 4. Work is shared: one query for all that ask for the same snapshot, one pass over the recent batches or
  *	  one read of the log for all that resume at about the same time; what it has for a view is kept once.
  * 5. What is fetched is fed in turns, so that those who are live do not notice.
@@ -59,9 +60,17 @@ void		catchups_advance(struct worker *worker);
 
 /*
  * The stream starts anew, at the worker's new position: everything under way is void. The subscriptions are live after a
- * gap, which the worker tells; those that resume and want a snapshot then get one, made after it.
+ * gap, which the worker tells; those that have not had the snapshot that they asked for, or resume and want one, then get
+ * one, made after it.
  */
 void		catchups_reset(struct worker *worker);
+
+/*
+ * What a subscription may see is another: what was fetched is void. A snapshot that has not come whole waits, to be begun
+ * again by catchup_go_on(); any other catch-up ends. Whether a gap is due: something was sent, or is not any more.
+ */
+bool		catchup_void(struct worker *worker, struct subscription *subscription);
+void		catchup_go_on(struct worker *worker, struct subscription *subscription);
 
 /* A subscription that has had all of the stream up to a position, which its new stream may not have reached. */
 void		catchup_join(struct worker *worker, struct subscription *subscription,

@@ -63,19 +63,12 @@ catchup_end_feeding(struct catchups *all, struct subscription *subscription)
 	catchup->is_listed = false;
 }
 
-static void
-arm(struct catchups *all, unsigned ms)
-{
-	if (!loop_timer_is_active(all->feed))
-		loop_timer_start(all->feed, ms);
-}
-
 void
 catchup_begin_feeding(struct worker *worker, struct subscription *subscription)
 {
 	subscription->catchup->state = CATCHUP_FEEDING;
 	list_feeding(worker->catchups, subscription);
-	arm(worker->catchups, 0);
+	loop_task_start(worker->catchups->feed);
 }
 
 void
@@ -89,7 +82,7 @@ catchups_wake(struct session *session)
 		if (s->catchup != NULL && s->catchup->state == CATCHUP_FEEDING)
 			list_feeding(all, s);
 	if (all->feeding != NULL)
-		arm(all, 0);
+		loop_task_start(all->feed);
 }
 
 /* Queues one piece of content. */
@@ -177,7 +170,7 @@ catchups_feed_turn(void *arg)
 
 	if (worker->is_inside)
 	{
-		arm(all, INSIDE_MS);
+		loop_timer_start(all->feed_later, INSIDE_MS);
 		return;
 	}
 	do
@@ -199,5 +192,5 @@ catchups_feed_turn(void *arg)
 			catchups_wake(session);
 	} while (bytes < TURN_BYTES && !loop_has_posts(worker->loop));
 	if (all->feeding != NULL)
-		arm(all, 0);
+		loop_task_start(all->feed);
 }

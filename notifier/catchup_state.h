@@ -63,6 +63,9 @@ struct catchup
 	bool		is_resume;		/* since is what it resumes from */
 	bool		had_since;		/* it was, if only to find that history is gone */
 	bool		wants_snapshot;
+	bool		is_again;		/* the snapshot begins again, after a gap */
+	bool		is_waiting;		/* for its rights, or for the gap to be told, before it does */
+	bool		is_begun;		/* while it waits: something had been sent, a gap is due */
 	struct position since;		/* of a resumption: covered, too, when the join is there */
 	char	   *since_text;
 	struct batch *at;			/* the stream's position when the subscription began */
@@ -94,7 +97,8 @@ struct catchups
 	struct replay *cached;		/* replay from the recent batches under way; others wait */
 	struct subscription *feeding;	/* whose turn it is to be fed, first to last */
 	struct subscription *last_feeding;
-	struct loop_timer *feed;
+	struct loop_task *feed;
+	struct loop_timer *feed_later;	/* when a read is under way */
 };
 
 /* Adds to a list; takes a reference to the frame, which may be NULL. */

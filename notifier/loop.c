@@ -61,6 +61,13 @@ struct loop_timer
 	void	   *arg;
 };
 
+struct loop_task
+{
+	uv_idle_t	handle;
+	loop_fn		fn;
+	void	   *arg;
+};
+
 struct loop_watch
 {
 	uv_poll_t	handle;
@@ -331,6 +338,41 @@ loop_timer_free(struct loop_timer *timer)
 {
 	if (timer != NULL)
 		uv_close((uv_handle_t *) &timer->handle, free_data);
+}
+
+/* Once for each start. */
+static void
+run_task(uv_idle_t *handle)
+{
+	struct loop_task *task = handle->data;
+
+	uv_idle_stop(handle);
+	task->fn(task->arg);
+}
+
+struct loop_task *
+loop_task_new(struct loop *loop, loop_fn fn, void *arg)
+{
+	struct loop_task *task = memory_alloc_zeroed(sizeof(*task));
+
+	check(uv_idle_init(&loop->uv, &task->handle), "uv_idle_init");
+	task->handle.data = task;
+	task->fn = fn;
+	task->arg = arg;
+	return task;
+}
+
+void
+loop_task_start(struct loop_task *task)
+{
+	uv_idle_start(&task->handle, run_task);
+}
+
+void
+loop_task_free(struct loop_task *task)
+{
+	if (task != NULL)
+		uv_close((uv_handle_t *) &task->handle, free_data);
 }
 
 /* An error on the descriptor is told as both: the next read or write names it. */

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct loop;
+struct loop_task;
 struct loop_timer;
 struct loop_watch;
 
@@ -66,6 +67,15 @@ void		loop_timer_start(struct loop_timer *timer, unsigned ms);
 void		loop_timer_stop(struct loop_timer *timer);
 bool		loop_timer_is_active(const struct loop_timer *timer);
 void		loop_timer_free(struct loop_timer *timer);
+
+/*
+ * A task: work that goes on for long, some of it at a time. loop_task_start() has fn called once, after everything
+ * else that is ready had its turn; fn may start it again. A timer of 0 ms that starts itself again would let nothing
+ * else run.
+ */
+struct loop_task *loop_task_new(struct loop *loop, loop_fn fn, void *arg);
+void		loop_task_start(struct loop_task *task);
+void		loop_task_free(struct loop_task *task);
 
 /* Watches a file descriptor, which stays the caller's; free the watch before closing it. */
 struct loop_watch *loop_watch_new(struct loop *loop, int fd, loop_watch_fn fn, void *arg);

@@ -90,8 +90,11 @@ finish(struct recheck *recheck, bool is_changed)
 		session_push_position(session);	/* which was withheld */
 		return;
 	}
-	if (subscription->catchup != NULL)
-		catchup_drop(worker, subscription);
+	if (!catchup_void(worker, subscription))
+	{
+		catchup_go_on(worker, subscription);	/* nothing of what was void had been sent */
+		return;
+	}
 	if (subscription->gap == NULL)
 	{
 		subscription->gap = "access";	/* told between reads, when the queue is empty */
@@ -264,8 +267,7 @@ recheck_subscription(struct worker *worker, struct subscription *subscription, b
 	if (is_suspended)
 	{
 		subscription->is_suspended = true;
-		if (subscription->catchup != NULL)
-			catchup_drop(worker, subscription);	/* fetched with the old rights */
+		(void) catchup_void(worker, subscription);	/* fetched with the old rights; the gap is finish()'s */
 	}
 	if (recheck != NULL)
 	{

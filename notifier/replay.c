@@ -15,6 +15,7 @@
 #include "stats.h"
 
 #define GATHER_MS 5				/* resumptions that come within this are served together */
+#define INSIDE_MS 1				/* until the rest of a transaction has come */
 #define LATER_MS 500			/* until the database is asked again */
 #define TURN_BYTES ((size_t) 256 * 1024)	/* played before others have their turn */
 
@@ -146,6 +147,7 @@ replay_free(struct replay *replay)
 	memory_free(replay->position);
 	memory_free(replay->subscriptions.at);
 	hub_stream_free(replay->stream);
+	loop_task_free(replay->turn);
 	loop_timer_free(replay->wait);
 	memory_free(replay);
 }
@@ -300,7 +302,7 @@ cached_round(void *arg)
 }
 
 static void replay_complete(struct worker *worker, struct replay *replay);
-static void play_turn(void *arg);
+static void play_in_turns(struct replay *replay);
 
 static void
 evaluated(void *arg)
@@ -324,8 +326,7 @@ replay_cache(struct worker *worker, struct subscriptions list)
 		return;
 	}
 	set_end(replay);
-	replay->wait = loop_timer_new(worker->loop, play_turn, replay);
-	play_turn(replay);
+	play_in_turns(replay);
 }
 
 /* The reason that a peer is told for what position_error() says. */
@@ -372,7 +373,6 @@ replay_ended(struct worker *worker, struct replay *replay)
 	replay_free(replay);
 	if (worker->catchups->resuming.n > 0 && !loop_timer_is_active(worker->catchups->gather))
 		loop_timer_start(worker->catchups->gather, GATHER_MS);
-	worker_flush(worker);
 }
 
 /* The database could not be asked: those who wait are served when it can. */
@@ -389,7 +389,6 @@ replay_later(struct worker *worker, struct replay *replay)
 	replay_free(replay);
 	worker->catchups->replay = NULL;
 	loop_timer_start(worker->catchups->gather, LATER_MS);
-	worker_flush(worker);
 }
 
 /*
@@ -428,14 +427,24 @@ play_turn(void *arg)
 
 	if (hub_stream_is_inside(replay->worker->live))
 	{
-		loop_timer_start(replay->wait, 1);	/* views collect for one transaction at a time */
+		loop_timer_start(replay->wait, INSIDE_MS);	/* views collect for one transaction at a time */
 		return;
 	}
 	play(replay, true);
 	if (replay->played < replay->nkept && replay->subscriptions.n > 0)
-		loop_timer_start(replay->wait, 0);
+		loop_task_start(replay->turn);
 	else
 		replay_complete(replay->worker, replay);
+}
+
+static void
+play_in_turns(struct replay *replay)
+{
+	struct loop *loop = replay->worker->loop;
+
+	replay->turn = loop_task_new(loop, play_turn, replay);
+	replay->wait = loop_timer_new(loop, play_turn, replay);
+	loop_task_start(replay->turn);
 }
 
 /* The evaluator's round for what was read of the log has come. */
@@ -479,10 +488,7 @@ replay_arrived(void *arg)
 	else if (worker->evaluator != NULL)
 		evaluator_replay(worker->evaluator, log_round, evaluated, replay);
 	else
-	{
-		replay->wait = loop_timer_new(worker->loop, play_turn, replay);
-		play_turn(replay);
-	}
+		play_in_turns(replay);
 }
 
 /* Those whose turn has not come. */
@@ -531,7 +537,6 @@ replay_gather(void *arg)
 	}
 	else
 		wait_again(all, &later);
-	worker_flush(worker);
 }
 
 void

@@ -24,7 +24,8 @@ struct replay
 	unsigned	kept_room;
 	unsigned	played;			/* of them */
 	struct hub_stream *stream;	/* while they are played */
-	struct loop_timer *wait;	/* for the next turn */
+	struct loop_task *turn;		/* the next */
+	struct loop_timer *wait;	/* for it, while a transaction of the live stream is incomplete */
 	char	   *position;		/* everything up to it is among what is replayed */
 
 	/* in the pool's thread */

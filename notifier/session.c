@@ -715,6 +715,7 @@ tell_gaps(struct session *session)
 		s->gap = NULL;
 		session->ngaps--;
 		session_push(session, s, &delivery, ++worker->group);
+		catchup_go_on(worker, s);
 	}
 	session_push_position(session);
 }

@@ -44,13 +44,14 @@ struct session
 	struct session_message *messages;
 	struct session_sync *syncs;
 	unsigned	last_group;		/* of the last commit taken in */
-	unsigned	dirty_at;		/* place in worker->dirty, from 1; 0: not there */
+	unsigned	dirty_at;		/* place in worker->dirty or late, from 1; 0: not there */
 	unsigned	ngaps;			/* subscriptions whose gap is still to be told */
 	unsigned	ncatchups;		/* subscriptions that are catching up */
 	unsigned	nrechecks;		/* those whose rights are being looked up anew */
 	unsigned	progress_tick;	/* when bytes last went out, or the queue was empty */
 	unsigned	told_tick;		/* when a position was last sent */
 	bool		is_closing;
+	bool		is_late;		/* its place is in worker->late */
 	bool		is_going_on;	/* session_go_on() runs */
 	bool		is_busy;		/* a message is being worked on elsewhere */
 	bool		is_syncing;

@@ -143,6 +143,8 @@ fail_snapshot(struct subscription *subscription, const struct snapshot *snapshot
 		code = CODE_FORBIDDEN;
 		why = "the role may not read this entity";
 	}
+	else if (snapshot->outcome == DB_FAILED && strncmp(snapshot->sqlstate, "42", 2) == 0)
+		why = "the table is not what it was any more: subscribe again";
 	else if (snapshot->outcome == DB_FAILED)
 	{
 		code = CODE_INTERNAL;
@@ -205,7 +207,6 @@ snapshot_arrived(void *arg)
 		catchup_begin_feeding(worker, subscription);
 	}
 	snapshot_free(snapshot);
-	worker_flush(worker);
 }
 
 static void

@@ -23,15 +23,18 @@
 void
 worker_touch(struct worker *worker, struct session *session)
 {
-	if (session->dirty_at > 0)
+	if (session->dirty_at > 0 && !session->is_late)
 		return;
-	if (worker->ndirty == worker->dirty_room)
+	if (session->dirty_at > 0)
+		worker->late.at[session->dirty_at - 1] = NULL;
+	session->is_late = false;
+	if (worker->dirty.n == worker->dirty.room)
 	{
-		worker->dirty_room = worker->dirty_room ? worker->dirty_room * 2 : 64;
-		worker->dirty = memory_resize(worker->dirty, sizeof(struct session *) * worker->dirty_room);
+		worker->dirty.room = worker->dirty.room ? worker->dirty.room * 2 : 64;
+		worker->dirty.at = memory_resize(worker->dirty.at, sizeof(struct session *) * worker->dirty.room);
 	}
-	worker->dirty[worker->ndirty++] = session;
-	session->dirty_at = worker->ndirty;
+	worker->dirty.at[worker->dirty.n++] = session;
+	session->dirty_at = worker->dirty.n;
 	if (!worker->is_flushing && !loop_timer_is_active(worker->flush))
 		loop_timer_start(worker->flush, 0);
 }
@@ -40,16 +43,17 @@ void
 worker_forget(struct worker *worker, struct session *session)
 {
 	if (session->dirty_at > 0)
-		worker->dirty[session->dirty_at - 1] = NULL;
+		(session->is_late ? &worker->late : &worker->dirty)->at[session->dirty_at - 1] = NULL;
 	session->dirty_at = 0;
+	session->is_late = false;
 }
 
 /* Asks for the memory that sessions further on in the list will need: many are in no cache. */
 static void
-look_ahead(const struct worker *worker, unsigned i)
+look_ahead(const struct dirty *list, unsigned i)
 {
-	const struct session *far = i + 8 < worker->ndirty ? worker->dirty[i + 8] : NULL;
-	const struct session *near = i + 4 < worker->ndirty ? worker->dirty[i + 4] : NULL;
+	const struct session *far = i + 8 < list->n ? list->at[i + 8] : NULL;
+	const struct session *near = i + 4 < list->n ? list->at[i + 4] : NULL;
 
 	if (far != NULL)
 	{
@@ -65,21 +69,28 @@ look_ahead(const struct worker *worker, unsigned i)
 	}
 }
 
+/* Gives one session's peer what is ready. */
+static void
+flush_one(struct dirty *list, unsigned i)
+{
+	struct session *session = list->at[i];
+
+	look_ahead(list, i);
+	if (session == NULL)
+		return;
+	list->at[i] = NULL;
+	session->dirty_at = 0;
+	session->is_late = false;
+	peer_flush(session->peer);
+}
+
 void
 worker_flush(struct worker *worker)
 {
 	worker->is_flushing = true;
-	for (unsigned i = 0; i < worker->ndirty; i++)
-	{
-		struct session *session = worker->dirty[i];
-
-		look_ahead(worker, i);
-		if (session == NULL)
-			continue;
-		session->dirty_at = 0;
-		peer_flush(session->peer);
-	}
-	worker->ndirty = 0;
+	for (unsigned i = 0; i < worker->dirty.n; i++)
+		flush_one(&worker->dirty, i);
+	worker->dirty.n = 0;
 	worker->is_flushing = false;
 	worker->gathered = 0;
 }
@@ -102,10 +113,28 @@ flush_batch(struct worker *worker, const struct batch *batch)
 		loop_timer_start(worker->flush, 0);
 }
 
+/*
+ * Outside a batch: thousands may have got an answer. They are taken out of the list, so that a batch that comes
+ * between two of them goes to its own sessions first.
+ */
 static void
 flush_soon(void *arg)
 {
-	worker_flush(arg);
+	struct worker *worker = arg;
+	struct dirty mine = worker->dirty;
+
+	worker->dirty = worker->late;
+	worker->late = mine;
+	worker->gathered = 0;
+	for (unsigned i = 0; i < worker->late.n; i++)
+		if (worker->late.at[i] != NULL)
+			worker->late.at[i]->is_late = true;
+	for (unsigned i = 0; i < worker->late.n; i++)
+	{
+		flush_one(&worker->late, i);
+		loop_run_urgent(worker->loop);
+	}
+	worker->late.n = 0;
 }
 
 /* Drops the oldest reads from the cache until it fits. */
@@ -223,9 +252,9 @@ end_read(struct worker *worker, bool had_several)
 		next = session->next;
 		end_read_of(session);
 	}
-	for (unsigned i = 0; i < worker->ndirty; i++)
-		if (worker->dirty[i] != NULL)
-			end_read_of(worker->dirty[i]);
+	for (unsigned i = 0; i < worker->dirty.n; i++)
+		if (worker->dirty.at[i] != NULL)
+			end_read_of(worker->dirty.at[i]);
 	for (struct session **at = &worker->syncing; *at != NULL;)
 	{
 		struct session *session = *at;
@@ -609,6 +638,7 @@ worker_free(struct worker *worker)
 	loop_timer_free(worker->tick);
 	loop_timer_free(worker->flush);
 	loop_timer_free(worker->sync_timer);
-	memory_free(worker->dirty);
+	memory_free(worker->dirty.at);
+	memory_free(worker->late.at);
 	memory_free(worker);
 }

@@ -48,6 +48,14 @@ struct shared
 	unsigned char id_key[16];	/* of the ids of views */
 };
 
+/* Sessions that have something to send; NULL where one was taken out. */
+struct dirty
+{
+	struct session **at;
+	unsigned	n;
+	unsigned	room;
+};
+
 struct worker
 {
 	struct loop *loop;
@@ -83,9 +91,8 @@ struct worker
 
 	/* sessions */
 	struct session *sessions;
-	struct session **dirty;
-	unsigned	ndirty;
-	unsigned	dirty_room;
+	struct dirty dirty;
+	struct dirty late;			/* of these, being flushed between batches; others come first */
 	struct session *syncing;	/* have syncs that wait */
 	struct session *inspected;	/* the next that inspector.c looks at; NULL: none */
 	struct loop_timer *tick;	/* every second */

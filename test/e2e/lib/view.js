@@ -94,6 +94,12 @@ export class View
 		}
 		if (this.request.since && this.request.snapshot && !this.isLive && ['epoch', 'history'].includes(frame.reason))
 			this.isSnapshotDone = false;	// history is gone: the snapshot comes in its place
+		if (!this.isSnapshotDone)
+		{
+			this.snapshotParts = 0;			// and begins again
+			this.isOpenSnapshot = false;
+			this.rows = [];
+		}
 		if (this.keep)
 			this.gaps.push({ ...frame, after: this.eventCount });
 	}

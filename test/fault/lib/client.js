@@ -76,6 +76,7 @@ export class Client
 		// Half of those who resume say what they want if history is gone.
 		watch.snapshot = !watch.token || this.chance.int(0, 1) === 1;
 		watch.isLive = watch.mayRestart = false;
+		watch.isOwed = watch.snapshot && !watch.token;
 
 		return { feature: 'fault', entity, ...(filter.terms.length ? { filter: filter.terms } : {}), ...(columns ? { columns } : {}),
 			...(actions ? { action: [...actions] } : {}), ...(watch.token ? { since: watch.token } : {}),
@@ -196,6 +197,7 @@ export class Client
 		switch (frame.op)
 		{
 			case 'snapshot':
+				watch.isOwed = watch.isOwed && !frame.last;
 				watch.mayRestart = false;
 				watch.trail.push({ type: 'snapshot', rows: frame.rows, last: frame.last });
 				watch.isWhole = frame.last;
@@ -206,7 +208,9 @@ export class Client
 				break;
 			case 'gap':
 			{
-				const mayRestart = Boolean(watch.since && watch.snapshot && !watch.isLive && ['epoch', 'history'].includes(frame.reason));
+				// A snapshot that has not come whole begins again; history that is gone makes one.
+				watch.isOwed ||= Boolean(watch.since && watch.snapshot && !watch.isLive && ['epoch', 'history'].includes(frame.reason));
+				const mayRestart = watch.isOwed;
 				watch.mayRestart = mayRestart;
 				watch.trail.push({ type: 'gap', reason: frame.reason, position: frame.position, mayRestart });
 				watch.token = undefined;
