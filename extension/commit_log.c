@@ -11,13 +11,13 @@
  *	  looks again after it locked the child, so that no row goes to a child that was left before.
  * 3. A child is emptied whole by new files, when all in it is older than realtime.retention or the
  *	  log is over realtime.max_log_size. The lock is asked for without waiting: a child in use is
- *	  skipped, writers never wait (they use another child, or hold the lock themselves).
+ *	  skipped, writers never wait (they use another child, or hold the lock themselves). Only the
+ *	  worker of housekeeping.c waits, for a moment, for the oldest of a log that is too large.
  * 4. Emptying is visible to every snapshot at once. Under the lock prune therefore records the
  *	  highest transaction it drops and a snapshot; a reader asks realtime.position_error() in a new
  *	  statement after reading.
  * 5. Neither rows nor emptying are decoded logically.
- * 6. House-keeping needs no daemon: every 64th transaction looks whether it is due and has a
- *	  background worker do it.
+ * 6. Who prunes, and when: housekeeping.c.
  */
 #include "postgres.h"
 
@@ -32,12 +32,9 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -59,16 +56,13 @@
 #include "doorbell.h"
 #include "entity.h"
 #include "guc.h"
+#include "housekeeping.h"
 #include "json.h"
 
 #define LOG_CHILDREN 4
-#define HOUSEKEEPING_EVERY 64	/* transactions between two looks at the clock and the size */
-#define HOUSEKEEPING_PAUSE 5	/* s between two workers that one backend starts */
 
 PG_FUNCTION_INFO_V1(realtime_prune);
 PG_FUNCTION_INFO_V1(realtime_forget);
-
-PGDLLEXPORT void realtime_prune_worker_main(Datum database);
 
 /* The columns that a row is made of, in the order of their numbers in target.attnums. */
 static const char *const log_columns[] = {"xid", "part", "at", "lsn", "events"};
@@ -212,28 +206,6 @@ open_target(void)
 	}
 }
 
-/* Starts a worker that prunes this database; whether one can be had does not matter. */
-static void
-start_housekeeping(TimestampTz now)
-{
-	static TimestampTz last = 0;	/* for the backend's life */
-	BackgroundWorker worker = {0};
-
-	if (last != 0 && !TimestampDifferenceExceeds(last, now, HOUSEKEEPING_PAUSE * 1000))
-		return;
-	last = now;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	strlcpy(worker.bgw_library_name, "realtime", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "realtime_prune_worker_main",
-			sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "realtime prune", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "realtime prune", BGW_MAXLEN);
-	(void) RegisterDynamicBackgroundWorker(&worker, NULL);
-}
-
 /* Bytes of a child's rows, TOAST included; without indexes, so that an empty child has none. */
 static uint64
 child_size(Relation log)
@@ -250,16 +222,31 @@ child_size(Relation log)
 	return size;
 }
 
-/* Whether the current child is full or old enough to turn to the next. */
+/* How many times its share of realtime.max_log_size a child that is not empty has: more than once, and it is full. */
+static uint64
+child_fill(uint64 size)
+{
+	return (size - 1) / ((uint64) realtime_max_log_size * 1024 * 1024 / LOG_CHILDREN);
+}
+
+/* Whether the current child, of a size, is full or old enough to turn to the next. */
 static bool
-is_rotation_due(Relation log, TimestampTz filled_from, TimestampTz now)
+is_rotation_due(uint64 size, TimestampTz filled_from, TimestampTz now)
+{
+	if (size == 0)
+		return false;
+	return child_fill(size) > 0
+		|| now - filled_from > (int64) realtime_retention * USECS_PER_SEC / (LOG_CHILDREN - 1);
+}
+
+/* Starts house-keeping when the current child, which is open, is due: once for each share that it has. */
+static void
+look(Relation log, TimestampTz now)
 {
 	uint64		size = child_size(log);
 
-	if (size == 0)
-		return false;
-	return size > (uint64) realtime_max_log_size * 1024 * 1024 / LOG_CHILDREN
-		|| now - filled_from > (int64) realtime_retention * USECS_PER_SEC / (LOG_CHILDREN - 1);
+	if (is_rotation_due(size, target.filled_from, now))
+		realtime_housekeeping_start(target.child, target.filled_from, child_fill(size), now);
 }
 
 /*
@@ -304,9 +291,9 @@ realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn, const struct varle
 	for (int i = 0; i < lengthof(row); i++)
 		target.values[target.attnums[i] - 1] = row[i];
 	insert_row(log);
-	if (part == 0 && U64FromFullTransactionId(xid) % HOUSEKEEPING_EVERY == 0
-		&& IsUnderPostmaster && is_rotation_due(log, target.filled_from, at))
-		start_housekeeping(at);
+	if (realtime_housekeeping_is_look_due(part == 0, U64FromFullTransactionId(xid), VARSIZE(events))
+		&& IsUnderPostmaster)
+		look(log, at);
 	table_close(log, NoLock);
 }
 
@@ -447,9 +434,9 @@ raise_floor(uint64 xid)
 	CommandCounterIncrement();
 }
 
-/* Empties a child unless somebody uses it; returns whether it did. */
+/* Empties a child unless somebody uses it, and still does after so long a wait; returns whether it did. */
 static bool
-empty_child(int i)
+empty_child(int i, int lock_ms)
 {
 	Oid			relid = child_oid(i);
 	Relation	log;
@@ -457,7 +444,7 @@ empty_child(int i)
 	uint64		xid;
 	ReindexParams params = {0};
 
-	if (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
+	if (!realtime_housekeeping_lock(relid, lock_ms))
 		return false;
 	log = table_open(relid, NoLock);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -504,12 +491,20 @@ total_size(const Child *children)
 	return size;
 }
 
+/* Has writers look up the current child anew. */
+static void
+invalidate_targets(void)
+{
+	CacheInvalidateRelcacheByRelid(get_relname_relid("commit_log",
+													 get_namespace_oid("realtime", false)));
+}
+
 /* Turns from the current child to an empty one when that is due and there is one. */
 static void
 rotate(Child *children, int current, TimestampTz now)
 {
 	Relation	log = table_open(child_oid(current), AccessShareLock);
-	bool		is_due = is_rotation_due(log, children[current].filled_from, now);
+	bool		is_due = is_rotation_due(child_size(log), children[current].filled_from, now);
 
 	table_close(log, AccessShareLock);
 	for (int i = 1; is_due && i < LOG_CHILDREN; i++)
@@ -524,15 +519,27 @@ rotate(Child *children, int current, TimestampTz now)
 		children[next].filled_from = now;
 		write_child(current, &children[current]);
 		write_child(next, &children[next]);
-		CacheInvalidateRelcacheByRelid(get_relname_relid("commit_log",
-														 get_namespace_oid("realtime", false)));
+		invalidate_targets();
 		break;
 	}
 }
 
-/* SQL: prune() */
-Datum
-realtime_prune(PG_FUNCTION_ARGS)
+/* Writes the state of a new server, or of one whose crash emptied the unlogged table: all is as if of now. */
+static int
+begin_state(Child *children, TimestampTz now)
+{
+	for (int i = 0; i < LOG_CHILDREN; i++)
+	{
+		children[i].is_current = i == 0;
+		children[i].filled_from = children[i].filled_to = now;
+		write_child(i, &children[i]);
+	}
+	invalidate_targets();
+	return 0;
+}
+
+int
+realtime_log_prune(int lock_ms, bool *is_behind)
 {
 	LOCKTAG		tag;
 	Child		children[LOG_CHILDREN];
@@ -542,59 +549,44 @@ realtime_prune(PG_FUNCTION_ARGS)
 	int			oldest;
 	int			emptied = 0;
 
-	PreventCommandIfReadOnly("realtime.prune()");
-	PreventCommandDuringRecovery("realtime.prune()");
+	*is_behind = false;
 	realtime_lock_tag(&tag, REALTIME_LOCK_PRUNE);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		PG_RETURN_INT32(0);
+		return 0;
 	(void) realtime_bulk_reap_dead();
 	current = read_children(children, now);
 	if (current < 0)
-	{
-		/* A new server, or one whose crash emptied the unlogged table: all is as if of now. */
-		current = 0;
-		for (int i = 0; i < LOG_CHILDREN; i++)
-		{
-			children[i].is_current = i == current;
-			children[i].filled_from = children[i].filled_to = now;
-			write_child(i, &children[i]);
-		}
-	}
+		current = begin_state(children, now);
 	while ((oldest = oldest_child(children, current, is_skipped)) >= 0)
 	{
-		if (now - children[oldest].filled_to <= (int64) realtime_retention * USECS_PER_SEC
-			&& total_size(children) <= (uint64) realtime_max_log_size * 1024 * 1024)
+		bool		is_too_large = total_size(children) > (uint64) realtime_max_log_size * 1024 * 1024;
+
+		if (!is_too_large
+			&& now - children[oldest].filled_to <= (int64) realtime_retention * USECS_PER_SEC)
 			break;
-		if (empty_child(oldest))
+		is_skipped[oldest] = true;
+		if (empty_child(oldest, is_too_large ? lock_ms : 0))
 		{
 			children[oldest].size = 0;
 			emptied++;
 		}
-		is_skipped[oldest] = true;
+		else
+			*is_behind |= is_too_large;
+		lock_ms = 0;			/* who has emptied one waits for nobody: others may wait for it */
 	}
 	rotate(children, current, now);
-	PG_RETURN_INT32(emptied);
+	return emptied;
 }
 
-/* Entry point of the worker that prunes a database once. */
-void
-realtime_prune_worker_main(Datum database)
+/* SQL: prune() */
+Datum
+realtime_prune(PG_FUNCTION_ARGS)
 {
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-	StartTransactionCommand();
-	pgstat_report_activity(STATE_RUNNING, "realtime.prune()");
-	if (OidIsValid(get_namespace_oid("realtime", true)))
-	{
-		PushActiveSnapshot(GetTransactionSnapshot());
-		SPI_connect();
-		(void) SPI_execute("SELECT realtime.prune()", false, 0);
-		SPI_finish();
-		PopActiveSnapshot();
-	}
-	CommitTransactionCommand();
-	pgstat_report_activity(STATE_IDLE, NULL);
+	bool		is_behind;
+
+	PreventCommandIfReadOnly("realtime.prune()");
+	PreventCommandDuringRecovery("realtime.prune()");
+	PG_RETURN_INT32(realtime_log_prune(0, &is_behind));
 }
 
 /* ------------------------------------------------------------------------------------------------

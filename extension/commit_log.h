@@ -14,6 +14,13 @@
 extern void realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn,
 								const struct varlena *events);
 
+/*
+ * Empties the children that are too old, or too much, and turns to the next when that is due; returns how many were
+ * emptied. The oldest of a log that is too large is waited for so long at most. Sets is_behind when the log stayed
+ * too large because somebody uses a child. Nothing is done while somebody else prunes.
+ */
+extern int	realtime_log_prune(int lock_ms, bool *is_behind);
+
 extern void realtime_log_init(void);
 
 #endif
