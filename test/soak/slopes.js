@@ -31,6 +31,14 @@ export function slopeOf(points, groups = 12)
 	return { slope, low: slope - error, high: slope + error, mean: y };
 }
 
+/** The means of the three thirds: what fills up grows less from each to the next, a leak as much. */
+export function thirds(points)
+{
+	const size = Math.floor(points.length / 3);
+
+	return [0, 1, 2].map((n) => points.slice(n * size, (n + 1) * size).reduce((sum, p) => sum + p.y, 0) / size);
+}
+
 /**
  * Whether it grows: the slope is surely above 0 (its interval does not reach it), and over the whole time it comes to more than a
  * share of the mean and to more than a floor. A slope that is sure but tiny is a cache that fills, or a table whose vacuum is
