@@ -120,3 +120,61 @@ test('values too long for a NOTIFY, a name, a setting: the writer\'s transaction
 	await assert.rejects(stage.sql("SELECT realtime.register_topic(repeat('f', 129), 'x')"));
 	await listener.end();
 });
+
+/** What an argument of a type may be that means harm, as SQL: hostile text where there can be any, else the ends of its range. */
+function hostile(type, text)
+{
+	const literal = `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+	const json = `E'${JSON.stringify({ [text]: text, keys: [text] }).replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
+	return {
+		text: [literal], 'text[]': [`ARRAY[${literal}, NULL]`], name: [`${literal}::name`], json: [`${json}::json`], jsonb: [`${json}::jsonb`, `to_jsonb(${literal}::text)`],
+		regclass: ["'canary'::regclass", "'pg_authid'::regclass", "'realtime.commit_log'::regclass", '0::regclass'], 'regclass[]': ["ARRAY['canary', 'pg_class', '0']::regclass[]"],
+		integer: ['-2147483648', '2147483647'], bigint: ['-9223372036854775808', '9223372036854775807'], boolean: ['true'], record: [`ROW(${literal}, NULL, 1)`],
+		anyelement: [`${literal}::text`],
+	}[type] ?? [`NULL::${type}`];
+}
+
+test('every function of the schema, whatever its arguments: a result or a plain error', { timeout: 300000 }, async (t) =>
+{
+	await stage.sql('CREATE ROLE attacker LOGIN; GRANT USAGE ON SCHEMA realtime TO attacker');
+	const functions = await stage.sql(`SELECT p.oid::regproc::text AS name, p.prokind AS kind, to_json(ARRAY(SELECT format_type(a, NULL) FROM unnest(p.proargtypes)
+		WITH ORDINALITY AS x(a, n) ORDER BY n)) AS types FROM pg_proc p WHERE p.pronamespace = 'realtime'::regnamespace ORDER BY 1`);
+	const texts = NAMES.filter((name, i) => i < 12 || isControl(name) || name.length > 50 || name === '__proto__');
+	const counts = { calls: 0, refusals: 0 };
+	const wrong = new Set();
+	for (const user of ['attacker', 'postgres'])
+	{
+		const client = await stage.database.connect('hostile');
+		await client.query(`SET SESSION AUTHORIZATION ${user}; SET lock_timeout = '2s'; SET statement_timeout = '20s'`);
+		for (const { name, kind, ...rest } of functions)
+			for (const text of texts)
+			{
+				const types = typeof rest.types === 'string' ? JSON.parse(rest.types) : rest.types;
+				// Each argument's choices side by side; all of them hostile in one call, then all null.
+				const choices = types.map((type) => hostile(type, text));
+				const calls = Array.from({ length: Math.max(1, ...choices.map((c) => c.length)) }, (_, i) => choices.map((c) => c[i % c.length]));
+				for (const args of [...calls, types.map((type) => `NULL::${type === 'record' || type === 'anyelement' ? 'text' : type}`)])
+				{
+					counts.calls++;
+					// Rolled back: the next call finds all as it was.
+					await client.query('BEGIN');
+					await client.query(kind === 'p' ? `CALL ${name}(${args})` : `SELECT ${name}(${args})`).catch((error) =>
+					{
+						counts.refusals++;
+						// Two are meant: triggers say what they are, and what is no row of the log is broken.
+						if ((!error.code || /^(XX|57|58|08)/.test(error.code)) && !/not called by the|does not hold events/.test(error.message))
+							wrong.add(`${name}(${args}) as ${user}: ${error.code} ${error.message}`.slice(0, 300));
+					});
+					await client.query('ROLLBACK');
+				}
+			}
+		await client.end();
+	}
+	t.diagnostic(`${functions.length} functions, ${counts.calls} calls, ${counts.refusals} refusals`);
+	assert.deepEqual([...wrong].slice(0, 20), []);
+	assert.ok(functions.length > 40 && counts.refusals < counts.calls);
+	assert.equal(await stage.value('SELECT count(*) FROM canary'), '0', 'it is there, and empty');
+	assert.equal(await stage.value("SELECT realtime.status() ->> 'ok'"), 'true');
+	await stage.sql('DROP OWNED BY attacker; DROP ROLE attacker');
+});
