@@ -13,7 +13,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "memory.h"
@@ -446,4 +448,74 @@ void *
 loop_native(struct loop *loop)
 {
 	return &loop->uv;
+}
+
+/* libuv's timers are as fine as a millisecond: this is one of the kernel's. */
+struct loop_alarm
+{
+	int			fd;
+	struct loop_watch *watch;
+	loop_fn		fn;
+	void	   *arg;
+};
+
+static void
+ring(void *arg, bool is_readable, bool is_writable)
+{
+	struct loop_alarm *alarm = arg;
+	uint64_t	count;
+
+	(void) is_readable;
+	(void) is_writable;
+	if (read(alarm->fd, &count, sizeof(count)) == (ssize_t) sizeof(count))
+		alarm->fn(alarm->arg);
+}
+
+struct loop_alarm *
+loop_alarm_new(struct loop *loop, loop_fn fn, void *arg)
+{
+	struct loop_alarm *alarm = memory_alloc_zeroed(sizeof(*alarm));
+
+	alarm->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (alarm->fd < 0)
+	{
+		perror("realtime-notifier: timerfd_create");
+		abort();
+	}
+	alarm->fn = fn;
+	alarm->arg = arg;
+	alarm->watch = loop_watch_new(loop, alarm->fd, ring, alarm);
+	loop_watch_set(alarm->watch, true, false);
+	return alarm;
+}
+
+/* Sets the kernel's timer; 0 stops it. */
+static void
+set_alarm(struct loop_alarm *alarm, int64_t us)
+{
+	struct itimerspec when = {.it_value = {us / 1000000, us % 1000000 * 1000}};
+
+	(void) timerfd_settime(alarm->fd, 0, &when, NULL);
+}
+
+void
+loop_alarm_start(struct loop_alarm *alarm, int64_t us)
+{
+	set_alarm(alarm, us > 0 ? us : 1);
+}
+
+void
+loop_alarm_stop(struct loop_alarm *alarm)
+{
+	set_alarm(alarm, 0);
+}
+
+void
+loop_alarm_free(struct loop_alarm *alarm)
+{
+	if (alarm == NULL)
+		return;
+	loop_watch_free(alarm->watch);
+	close(alarm->fd);
+	memory_free(alarm);
 }

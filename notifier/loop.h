@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct loop;
+struct loop_alarm;
 struct loop_task;
 struct loop_timer;
 struct loop_watch;
@@ -67,6 +68,12 @@ void		loop_timer_start(struct loop_timer *timer, unsigned ms);
 void		loop_timer_stop(struct loop_timer *timer);
 bool		loop_timer_is_active(const struct loop_timer *timer);
 void		loop_timer_free(struct loop_timer *timer);
+
+/* The same in microseconds, for pauses of less than a millisecond. It takes a file descriptor. */
+struct loop_alarm *loop_alarm_new(struct loop *loop, loop_fn fn, void *arg);
+void		loop_alarm_start(struct loop_alarm *alarm, int64_t us);
+void		loop_alarm_stop(struct loop_alarm *alarm);
+void		loop_alarm_free(struct loop_alarm *alarm);
 
 /*
  * A task: work that goes on for long, some of it at a time. loop_task_start() has fn called once, after everything

@@ -60,6 +60,7 @@ struct program
 	char	  **argv;
 	struct options *options;
 	struct options *old_options;	/* until every worker has taken the new ones */
+	bool		has_hangup;		/* another SIGHUP came meanwhile */
 	struct shared shared;
 	struct loop *loop;
 	struct thread source_thread;
@@ -282,6 +283,8 @@ free_options(struct options *options)
 	memory_free(options);
 }
 
+static void on_hangup(void *arg, int number);
+
 /* In the main thread: every worker has the new options. */
 static void
 reloaded(void *arg)
@@ -292,6 +295,8 @@ reloaded(void *arg)
 	program->old_options = NULL;
 	log_write(LOG_LEVEL_INFO, "reloaded", " ");
 	sd_notify(0, "READY=1");
+	if (program->has_hangup)
+		on_hangup(program, SIGHUP);
 }
 
 static void
@@ -324,7 +329,8 @@ on_hangup(void *arg, int number)
 	char		error[200];
 
 	(void) number;
-	if (program->is_draining || program->old_options != NULL)
+	program->has_hangup = program->old_options != NULL;	/* workers have not all seen the one before */
+	if (program->is_draining || program->has_hangup)
 		return;
 	options = memory_alloc_zeroed(sizeof(*options));
 	if (options_reread(options, program->argc, program->argv, stderr) < 0)

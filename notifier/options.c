@@ -64,8 +64,8 @@ static const struct setting table[] = {
 		"longest run of one of their statements"),
 	MS("policy-timeout", policy_timeout_ms, "1s", RELOAD, 10, 60000,
 		"longest evaluation of a row-level security policy on the rows of a batch"),
-	MS("poll-min", poll_min_ms, "1ms", 0, 0, 60000,
-		"pause between reads of the commit log while transactions keep coming"),
+	MS("poll-min", poll_min_ms, "0", 0, 0, 60000,
+		"least pause between reads of the commit log; 0: as long as a read takes"),
 	MS("poll-max", poll_max_ms, "1s", 0, 10, 60000,
 		"pause between reads at rest, when no doorbell rings"),
 

@@ -22,36 +22,51 @@ fill(struct pace *pace, int64_t now_us, unsigned n)
 void
 pace_init(struct pace *pace, unsigned min_ms, int64_t now_us)
 {
-	pace->min_ms = min_ms > 0 ? min_ms : 1;
-	pace->pause_ms = pace->min_ms;
+	pace->min_us = (int64_t) min_ms * 1000;
+	if (pace->min_us < PACE_LEAST_US)
+		pace->min_us = PACE_LEAST_US;
+	pace->least_us = pace->pause_us = pace->min_us;
+	pace->gap_us = PACE_IDLE_US;
+	pace->found_us = now_us;
 	pace->empties = 0;
 	pace->has_rung = false;
 	pace->level = 0;
 	pace->leaked_us = now_us;
 }
 
-void
-pace_polled(struct pace *pace, int64_t now_us, unsigned commits)
+/* A poll found commits: the mean time between them follows. */
+static void
+note_gap(struct pace *pace, int64_t now_us, unsigned commits)
 {
-	unsigned	most;
+	int64_t		gap = (now_us - pace->found_us) / commits;
+
+	pace->gap_us += (gap - pace->gap_us) / 4;
+	pace->found_us = now_us;
+}
+
+void
+pace_polled(struct pace *pace, int64_t now_us, int64_t took_us, unsigned commits)
+{
+	int64_t		most;
+	int64_t		gap;
 
 	fill(pace, now_us, commits > 0 ? commits : pace->has_rung);
 	pace->has_rung = false;
-	most = pace->level > PACE_CALM ? PACE_PAUSE_MS : PACE_IDLE_MS;
+	most = pace->level > PACE_CALM ? PACE_PAUSE_US : PACE_IDLE_US;
 	if (commits > 0)
 	{
 		pace->empties = 0;
-		pace->pause_ms /= 2;
+		note_gap(pace, now_us, commits);
 	}
 	else
-	{
 		pace->empties++;
-		pace->pause_ms *= 2;
-	}
-	if (pace->pause_ms > most)
-		pace->pause_ms = most;
-	if (pace->pause_ms < pace->min_ms)
-		pace->pause_ms = pace->min_ms;
+	gap = now_us - pace->found_us;
+	pace->pause_us = (gap > pace->gap_us ? gap : pace->gap_us) / PACE_SHARE;
+	if (pace->pause_us > most)
+		pace->pause_us = most;
+	pace->least_us = took_us > pace->min_us && took_us < PACE_PAUSE_US ? took_us : pace->min_us;
+	if (pace->pause_us < pace->least_us)
+		pace->pause_us = pace->least_us;
 }
 
 void
@@ -72,8 +87,14 @@ pace_is_calm(const struct pace *pace)
 	return pace->level < PACE_CALM && pace->empties >= PACE_EMPTY_POLLS;
 }
 
-unsigned
+int64_t
 pace_pause(const struct pace *pace)
 {
-	return pace->pause_ms;
+	return pace->pause_us;
+}
+
+int64_t
+pace_least(const struct pace *pace)
+{
+	return pace->least_us;
 }

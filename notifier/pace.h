@@ -8,9 +8,10 @@
  * 1. A bucket takes in commits (and bells for nothing) and leaks PACE_RATE a second. Over PACE_BUSY it is cheaper
  *	  to poll than to be rung for; below PACE_CALM and with nothing new in PACE_EMPTY_POLLS polls, to be
  *	  armed. It holds at most PACE_FULL: a second after the last commit of a storm calm is back.
- * 2. Unarmed, the pause between polls halves while polls find rows, down to the minimum, and doubles while
- *	  they do not, up to PACE_PAUSE_MS as long as it is busy and PACE_IDLE_MS after (the doorbell cannot be
- *	  armed).
+ * 2. Unarmed, the pause between polls is a quarter of the time between commits, as it was lately or as long as none
+ *	  has come. Its least is the time that a poll takes, so that polling takes half of a connection's time at most, or
+ *	  what the configuration says; its most PACE_PAUSE_US while it is busy and PACE_IDLE_US after (the
+ *	  doorbell cannot be armed).
  */
 #ifndef RT_PACE_H
 #define RT_PACE_H
@@ -23,13 +24,18 @@
 #define PACE_CALM 2
 #define PACE_FULL 20
 #define PACE_EMPTY_POLLS 3
-#define PACE_PAUSE_MS 2
-#define PACE_IDLE_MS 25
+#define PACE_SHARE 4			/* of the time between commits */
+#define PACE_LEAST_US 100
+#define PACE_PAUSE_US 2000
+#define PACE_IDLE_US 25000
 
 struct pace
 {
-	unsigned	min_ms;
-	unsigned	pause_ms;
+	int64_t		min_us;			/* as configured */
+	int64_t		least_us;		/* the least pause now */
+	int64_t		pause_us;
+	int64_t		gap_us;			/* between commits, lately */
+	int64_t		found_us;		/* when a poll last found some */
 	unsigned	empties;		/* polls without rows since the last with some */
 	bool		has_rung;		/* since the last poll ended */
 	double		level;			/* of the bucket, at leaked_us */
@@ -38,15 +44,16 @@ struct pace
 
 void		pace_init(struct pace *pace, unsigned min_ms, int64_t now_us);
 
-/* A bell rang; a poll ended that found so many commits. */
+/* A bell rang; a poll ended that took so long and found so many commits. */
 void		pace_rung(struct pace *pace);
-void		pace_polled(struct pace *pace, int64_t now_us, unsigned commits);
+void		pace_polled(struct pace *pace, int64_t now_us, int64_t took_us, unsigned commits);
 
 /* Whether to disarm; whether to arm. */
 bool		pace_is_busy(const struct pace *pace);
 bool		pace_is_calm(const struct pace *pace);
 
-/* Milliseconds until the next poll when not armed. */
-unsigned	pace_pause(const struct pace *pace);
+/* Microseconds until the next poll when not armed; and at least, whoever asks for one. */
+int64_t		pace_pause(const struct pace *pace);
+int64_t		pace_least(const struct pace *pace);
 
 #endif

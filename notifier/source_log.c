@@ -35,7 +35,7 @@ struct source
 	char	   *conninfo;
 	struct log_reader *reader;
 	struct bell *bell;
-	struct loop_timer *timer;	/* the next poll */
+	struct loop_alarm *timer;	/* the next poll */
 	struct pace pace;
 	bool		is_up;			/* told by on_state */
 	bool		has_been_up;
@@ -43,6 +43,7 @@ struct source
 	bool		is_armed;		/* since before the last poll began */
 	bool		is_asked;		/* the next poll's position is to be told */
 	int64_t		started_us;		/* of the last poll */
+	int64_t		ended_us;
 
 	/* touched by other threads */
 	atomic_size_t in_flight;
@@ -71,7 +72,7 @@ poll_now(struct source *source)
 {
 	bool		is_asked = source->is_asked;
 
-	loop_timer_stop(source->timer);
+	loop_alarm_stop(source->timer);
 	source->is_again = source->is_asked = false;
 	source->is_armed = bell_is_armed(source->bell);
 	source->started_us = loop_clock_us();
@@ -82,16 +83,16 @@ poll_now(struct source *source)
 static void
 poll_soon(struct source *source)
 {
-	int64_t		since = loop_clock_us() - source->started_us;
+	int64_t		since = loop_clock_us() - source->ended_us;
 
 	if (!log_reader_is_ready(source->reader))
 		return;					/* the first poll is to come */
 	if (log_reader_is_polling(source->reader))
 		source->is_again = true;
-	else if (since >= (int64_t) source->pace.min_ms * 1000)
+	else if (since >= pace_least(&source->pace))
 		poll_now(source);
 	else
-		loop_timer_start(source->timer, source->pace.min_ms);
+		loop_alarm_start(source->timer, pace_least(&source->pace) - since);
 }
 
 /* Time for the next poll. */
@@ -116,8 +117,10 @@ static void
 on_polled(void *arg, unsigned commits)
 {
 	struct source *source = arg;
+	int64_t		now = loop_clock_us();
 
-	pace_polled(&source->pace, loop_clock_us(), commits);
+	source->ended_us = now;
+	pace_polled(&source->pace, now, now - source->started_us, commits);
 	if (pace_is_busy(&source->pace))
 		bell_disarm(source->bell);
 	else if (pace_is_calm(&source->pace))
@@ -125,9 +128,9 @@ on_polled(void *arg, unsigned commits)
 	if (source->is_again || source->is_asked)
 		poll_soon(source);
 	else if (source->is_armed && bell_is_armed(source->bell))
-		loop_timer_start(source->timer, source->config.poll_max_ms);
+		loop_alarm_start(source->timer, (int64_t) source->config.poll_max_ms * 1000);
 	else
-		loop_timer_start(source->timer, pace_pause(&source->pace));
+		loop_alarm_start(source->timer, pace_pause(&source->pace));
 }
 
 /* The bell. Polling by the clock goes on as it is, unless it has become slow. */
@@ -143,7 +146,7 @@ on_notify(void *arg, unsigned n)
 		bell_check(source->bell);
 		poll_soon(source);
 	}
-	else if (pace_pause(&source->pace) > PACE_PAUSE_MS)
+	else if (pace_pause(&source->pace) > PACE_PAUSE_US)
 		poll_soon(source);
 }
 
@@ -210,7 +213,7 @@ on_down(void *arg)
 {
 	struct source *source = arg;
 
-	loop_timer_stop(source->timer);
+	loop_alarm_stop(source->timer);
 	atomic_store(&source->is_paused, false);
 	bell_disarm(source->bell);
 	if (!source->is_up)
@@ -231,7 +234,7 @@ create(struct loop *loop, const struct source_config *config)
 	source->config = *config;
 	source->conninfo = memory_copy_string(config->conninfo, strlen(config->conninfo));
 	source->config.conninfo = reader.conninfo = source->conninfo;
-	source->timer = loop_timer_new(loop, on_timer, source);
+	source->timer = loop_alarm_new(loop, on_timer, source);
 	source->reader = log_reader_new(loop, &reader);
 	atomic_init(&source->in_flight, 0);
 	atomic_init(&source->is_paused, false);
@@ -265,7 +268,7 @@ destroy(struct source *source)
 		return;
 	log_reader_free(source->reader);
 	bell_free(source->bell);
-	loop_timer_free(source->timer);
+	loop_alarm_free(source->timer);
 	source->is_destroyed = true;
 	release_memory(source);
 }

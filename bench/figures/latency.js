@@ -12,10 +12,18 @@ import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, 
 	from '../lib/stage.js';
 
 const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16,
-	writers: 32 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
+	writers: 32, awake: 0 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
 const runs = [];
 const floods = [];
 const times = path.join(WORK, 'times');
+
+/** Loops that only use what nobody else wants; they end with this process. */
+function keepAwake()
+{
+	const loops = os.cpus().map(() => spawn('chrt', ['--idle', '0', process.execPath, '-e', 'for(;;);'], { stdio: 'ignore' }));
+
+	process.on('exit', () => loops.forEach((loop) => loop.kill('SIGKILL')));
+}
 
 const SYSTEMS = {
 	async notifier()
@@ -88,6 +96,8 @@ await createDatabase(`CREATE TABLE orders (id bigserial PRIMARY KEY, note text);
 	END
 	$$;
 	CREATE TRIGGER peer AFTER INSERT OR UPDATE OR DELETE ON peer FOR EACH ROW EXECUTE FUNCTION peer()`);
+if (options.awake)
+	keepAwake();
 for (let i = 0; i < options.runs; i++)
 	for (const rate of options.rates)
 		for (const system of Object.keys(SYSTEMS))

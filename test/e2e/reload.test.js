@@ -70,6 +70,18 @@ test('SIGHUP: new limits for new sessions, and old sessions stay', async () =>
 	await peer.close();
 });
 
+test('SIGHUP after SIGHUP: the last file counts', async () =>
+{
+	for (let n = 0; n < 30; n++)
+	{
+		configure([`max-subscriptions = ${1 + n % 5}`, `jwt-secret-file = ${secretFile}`, 'anon-role = web_anon']);
+		notifier.kill('SIGHUP');
+	}
+	configure(['max-subscriptions = 4', `jwt-secret-file = ${secretFile}`, 'anon-role = web_anon']);
+	notifier.kill('SIGHUP');
+	await until('the last limit', async () => await limit() === 4);
+});
+
 test('SIGHUP: the secret is read again', async () =>
 {
 	assert.ok(await accepts(OLD));

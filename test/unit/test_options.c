@@ -91,7 +91,7 @@ test_defaults(void **state)
 	assert_null(o->tls_certificate);
 	assert_int_equal(o->database_pool, 4);
 	assert_int_equal(o->statement_timeout_ms, 30000);
-	assert_int_equal(o->poll_min_ms, 1);
+	assert_int_equal(o->poll_min_ms, 0);
 	assert_int_equal(o->poll_max_ms, 1000);
 	assert_int_equal(o->workers, 0);
 	assert_int_equal(o->jwks_refresh_s, 300);

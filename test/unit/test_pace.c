@@ -19,6 +19,7 @@ struct simulation
 	struct pace pace;
 	int64_t		now;
 	bool		is_armed;
+	int64_t		took_us;		/* by a poll */
 	unsigned	polls;
 	unsigned	bells;
 	unsigned	armings;
@@ -47,11 +48,11 @@ simulate(struct simulation *s, int64_t every_us, int64_t duration_us)
 			pace_rung(&s->pace);
 		}
 		else
-			s->now += (int64_t) pace_pause(&s->pace) * 1000 + 300;
+			s->now += pace_pause(&s->pace) + s->took_us;
 		for (; every_us > 0 && next <= s->now; next += every_us)
 			commits++;
 		s->polls++;
-		pace_polled(&s->pace, s->now, commits);
+		pace_polled(&s->pace, s->now, s->took_us, commits);
 		if (pace_is_busy(&s->pace))
 			s->is_armed = false;
 		else if (pace_is_calm(&s->pace) && !s->is_armed)
@@ -65,9 +66,9 @@ simulate(struct simulation *s, int64_t every_us, int64_t duration_us)
 static void
 start(struct simulation *s)
 {
-	*s = (struct simulation) {.now = 1000000};
-	pace_init(&s->pace, 1, s->now);
-	assert_int_equal(pace_pause(&s->pace), 1);
+	*s = (struct simulation) {.now = 1000000, .took_us = 300};
+	pace_init(&s->pace, 0, s->now);
+	assert_int_equal(pace_pause(&s->pace), PACE_LEAST_US);
 }
 
 /* Nothing happens: armed after a few polls, within some 10 ms. */
@@ -112,7 +113,7 @@ test_storm(void **state)
 	simulate(&s, 200, 1000000);
 	assert_false(s.is_armed);
 	assert_in_range(s.bells, 1, PACE_BUSY + 2);
-	assert_int_equal(pace_pause(&s.pace), 1);
+	assert_int_equal(pace_pause(&s.pace), s.took_us);
 	simulate(&s, 0, 1500000);
 	assert_true(s.is_armed);
 	assert_int_equal(s.armings, 2);
@@ -132,7 +133,46 @@ test_trickle(void **state)
 	assert_false(s.is_armed);
 	assert_int_equal(s.bells, 0);
 	assert_in_range(s.polls, 3000, 6000);
-	assert_true(pace_pause(&s.pace) <= PACE_PAUSE_MS);
+	assert_true(pace_pause(&s.pace) <= PACE_PAUSE_US);
+}
+
+/*
+ * The pause follows the commits: some four polls for each when they are rare, half of the time when they are dense,
+ * never less than what a poll takes or the configuration says.
+ */
+static void
+test_pause(void **state)
+{
+	static const struct
+	{
+		unsigned	min_ms;
+		int64_t		took_us;
+		int64_t		every_us;
+		int64_t		from_us;
+		int64_t		to_us;
+	}			cases[] = {
+		{0, 200, 1000, 200, 400},
+		{0, 200, 200, 200, 200},
+		{0, 20, 50, PACE_LEAST_US, PACE_LEAST_US},
+		{0, 200, 6000, 1000, PACE_PAUSE_US},
+		{0, 200, 30000, PACE_PAUSE_US, PACE_PAUSE_US},
+		{1, 200, 1000, 1000, 1000},
+		{5, 200, 1000, 5000, 5000},
+		{0, 50000, 1000, PACE_LEAST_US, 20000},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		struct simulation s;
+
+		start(&s);
+		s.took_us = cases[i].took_us;
+		pace_init(&s.pace, cases[i].min_ms, s.now);
+		simulate(&s, cases[i].every_us, 3000000);
+		assert_in_range(pace_pause(&s.pace), cases[i].from_us, cases[i].to_us);
+		assert_true(pace_least(&s.pace) <= pace_pause(&s.pace));
+	}
 }
 
 /* Bells for nothing count like commits; the pause of a source that cannot arm grows to a bound. */
@@ -147,13 +187,13 @@ test_false_bells(void **state)
 	for (int i = 0; i < 15; i++)
 	{
 		pace_rung(&pace);
-		pace_polled(&pace, now += 1000, 0);
+		pace_polled(&pace, now += 1000, 300, 0);
 	}
 	assert_true(pace_is_busy(&pace));
 	for (int i = 0; i < 400; i++)
-		pace_polled(&pace, now += (int64_t) pace_pause(&pace) * 1000, 0);
+		pace_polled(&pace, now += pace_pause(&pace), 300, 0);
 	assert_true(pace_is_calm(&pace));
-	assert_int_equal(pace_pause(&pace), PACE_IDLE_MS);
+	assert_int_equal(pace_pause(&pace), PACE_IDLE_US);
 }
 
 int
@@ -164,6 +204,7 @@ main(void)
 		cmocka_unit_test(test_lone_events),
 		cmocka_unit_test(test_storm),
 		cmocka_unit_test(test_trickle),
+		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_false_bells),
 	};
 
