@@ -30,7 +30,7 @@ set output ${quote(path.join(to, `${name}.svg`))}
 set title ${quote(title)} noenhanced
 set xlabel ${quote(x)}; set ylabel ${quote(y)}
 set logscale xy; set grid; set key outside right noenhanced
-set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
+set autoscale noextend; set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
 set format x "%.0s%c"; set format y "%.0s%c"
 ${kept.map(({ points }, i) => `$d${i} << E\n${points.map((p) => p.join(' ')).join('\n')}\nE`).join('\n')}
 plot ${kept.map((one, i) => `$d${i} with linespoints linewidth ${one.isOurs ? 3 : 1.5} pointtype ${i + 4} title ${quote(one.name)}`)

@@ -143,7 +143,8 @@ export class Connection
 		}
 		else if (this.#isReady)
 		{
-			if (this.send({ op: 'ping' }))
+			// A hub that hears this wakes, too.
+			if (this.send({ op: 'ping', ref: 'wake' }))
 			{
 				const since = this.#lastSeen = performance.now();
 

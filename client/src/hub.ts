@@ -9,6 +9,7 @@
 // 2. A tab gets a `position` when all of its subscriptions have reached it: never while one is still loading.
 // 3. A gap of a subscription with snapshot is told together with the load that mends it.
 // 4. Tokens come from the tabs: whichever says one last. When one is needed, all are told `expiring`.
+// 5. A pause between attempts ends when a tab comes, or wakes: the hub itself, in a worker, sees no page shown.
 
 import { RealtimeCore, type ClientOptions } from './core.js';
 import type { RealtimeError } from './error.js';
@@ -33,7 +34,7 @@ export interface HubMessage
 export interface TabMessage
 {
 	open?: { token: string | undefined };
-	message?: { op: string; ref?: number } & Record<string, any>;
+	message?: { op: string; ref?: unknown } & Record<string, any>;
 	close?: true;
 }
 
@@ -138,6 +139,7 @@ export class Hub
 		this.tabs.set(line, tab);
 		this.takeToken(token);
 		this.client.connect();
+		this.client.wake();
 		tab.frame({ op: 'welcome', session: 'shared', protocol: 1, epoch: 'shared', heartbeat: 25 });
 		line.post(this.state);
 	}
@@ -179,8 +181,11 @@ export class Hub
 		{
 			case 'auth':
 				this.takeToken(message.token);
-				return tab.frame({ op: 'authenticated', ref, role: 'shared', user: null, expires: null });
+				tab.frame({ op: 'authenticated', ref, role: 'shared', user: null, expires: null });
+				return tab.line.post(this.state);		// not heard before
 			case 'ping':
+				if (ref === 'wake')
+					this.client.wake();
 				return tab.frame({ op: 'pong', ref });
 			case 'sync':
 				return void this.client.sync(message.tx).then(() => tab.frame({

@@ -127,6 +127,7 @@ function openTab(name: string, context: ChannelContext, handler: ChannelHandler,
 	const id = crypto.randomUUID();
 	const channel = new Broadcast(name);
 	let hub: string | undefined;
+	let isHeld = false;		// this tab's lock, which the hub waits for
 	let release = () => {};
 	const post = (tab: TabMessage) => hub !== undefined && channel.postMessage({ to: hub, from: id, tab } satisfies Letter);
 
@@ -136,7 +137,7 @@ function openTab(name: string, context: ChannelContext, handler: ChannelHandler,
 		{
 			if (hub !== undefined && hub !== data.hub)
 				return handler.closed(0, 'the tab with the connection is gone');
-			if (hub === undefined)
+			if (hub === undefined && isHeld)
 			{
 				hub = data.hub;
 				post({ open: { token: context.token } });
@@ -146,10 +147,11 @@ function openTab(name: string, context: ChannelContext, handler: ChannelHandler,
 			hear(handler, data.answer);
 		return undefined;
 	};
-	// The lock first: a hub that waits for it must not get it while this tab lives.
+	// The lock first, then the question which hub there is: one that waits for the lock must not get it while this tab lives.
 	void locks.request(`${name} ${id}`, () => new Promise<void>((resolve) =>
 	{
 		release = resolve;
+		isHeld = true;
 		channel.postMessage({ to: '', from: id } satisfies Letter);
 	}));
 	return {

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
-import { RealtimeClient, type RealtimeEvent } from '../src/index.js';
+import { RealtimeClient, type ClientOptions, type RealtimeEvent } from '../src/index.js';
 import { Hub, sharedTransports, type Line } from '../src/shared.js';
 import { FakeServer } from './fake-server.js';
 import { turn, until } from './support.js';
@@ -104,13 +104,14 @@ interface TabOfTest
 }
 
 /** Opens tabs with a store and a feed each. */
-function tabs(t: TestContext, server: FakeServer, browser: Browser, count: number, token?: () => string): TabOfTest[]
+function tabs(t: TestContext, server: FakeServer, browser: Browser, count: number, token?: () => string,
+	delays: Partial<ClientOptions> = { minDelay: 2, maxDelay: 20 }): TabOfTest[]
 {
 	return Array.from({ length: count }, () =>
 	{
 		const page = browser.page();
 		const hubs: Hub[] = [];
-		const options = { minDelay: 2, maxDelay: 20, WebSocket: server.WebSocket, fetch: server.fetch };
+		const options = { ...delays, WebSocket: server.WebSocket, fetch: server.fetch };
 		const client = new RealtimeClient('http://fake.example', {
 			...options, ...(token && { token }), transports: sharedTransports({
 				name: 'test', ...page, hub: (url) =>
@@ -201,6 +202,41 @@ test('the hub\'s connection is lost: tabs say so, stay connected to it, and miss
 	assert.ok(all.every(({ client }) => client.stats.gaps > 0 && client.stats.badFrames === 0));
 	server.database.insert({ id: 4 });
 	await until(() => all.every(({ rows }) => rows() === '2,3,4'));
+});
+
+test('a pause of the hub ends when a tab is looked at, and when one comes; a tab that comes says what the hub has', async (t) =>
+{
+	const server = new FakeServer();
+	const browser = new Browser();
+	const slow = { minDelay: 1e8, maxDelay: 1e8, random: () => 1 };		// only waking ends a pause
+	const [first] = tabs(t, server, browser, 1, () => 'token', slow);
+	const state = (tab: TabOfTest) => tab.client.status.value.state;
+	const lose = async () =>
+	{
+		server.blocked.add('websocket').add('events').add('poll');
+		server.drop();
+		await until(() => state(first!) === 'reconnecting');
+		await until(() => server.sessions.size === 0);
+	};
+
+	server.database.insert({ id: 1 });
+	await until(() => first!.rows() === '1');
+	await lose();
+	server.blocked.clear();
+	first!.client.wake();
+	await until(() => state(first!) === 'connected' && server.sessions.size === 1);
+	await lose();
+	// All is still blocked: the new one's waking does not help, and it says so.
+	const [second] = tabs(t, server, browser, 1, () => 'token', slow);
+
+	await until(() => state(second!) === 'reconnecting');
+	assert.equal(server.sessions.size, 0);
+	server.blocked.clear();
+	const [third] = tabs(t, server, browser, 1, () => 'token', slow);
+
+	server.database.insert({ id: 2 });
+	await until(() => [first!, second!, third!].every((tab) => tab.rows() === '1,2' && state(tab) === 'connected'));
+	assert.equal(server.sessions.size, 1);
 });
 
 test('the hub uses the tabs\' token, and asks them for another', async (t) =>

@@ -113,7 +113,7 @@ test_form(void **state)
 			strcpy(last, name);
 		}
 	}
-	assert_int_equal(metrics, STAT_COUNT + 3);
+	assert_int_equal(metrics, STAT_COUNT + 4);
 	free(text);
 }
 
