@@ -54,6 +54,22 @@ async function write(seconds, clients = 4)
 	return Number(/actually processed: (\d+)/.exec(output)[1]);
 }
 
+/** What the log has at most while something goes on, in bytes. */
+async function watchLog(during)
+{
+	let most = 0;
+	let isOver = false;
+	const watching = (async () =>
+	{
+		for (; !isOver; await pause(50))
+			most = Math.max(most, Number(JSON.parse(await stage.value('SELECT realtime.status()')).log_bytes));
+	})();
+	watching.catch(() => {});
+	await during().finally(() => { isOver = true; });
+	await watching;
+	return most;
+}
+
 /** Many clients in a process of its own. */
 async function load(options)
 {
@@ -126,7 +142,8 @@ test('writers faster than the fan-out, one reader in a hundred stalled', async (
 	const by = await Bystander.start();
 	await readers.report();
 	const [before] = await metrics('slow_gaps_total');
-	const written = await write(SECONDS);
+	let written;
+	const most = await watchLog(async () => { written = await write(SECONDS); });
 	// Who reads gets each transaction in its own time, or is told.
 	await until('the stream has passed', async () => (await metrics('source_lag_transactions'))[0] === 0, 60);
 	let report = await readers.report();
@@ -142,6 +159,8 @@ test('writers faster than the fan-out, one reader in a hundred stalled', async (
 	const [after] = await metrics('slow_gaps_total');
 	const grown = await by.stop(t, `${written} transactions in ${SECONDS} s to ${READERS} readers`);
 	t.diagnostic(`${arrived} of ${written * READERS} events arrived, at least ${least} each; ${after - before} queues were dropped with a gap; ${report.closed} closed`);
+	t.diagnostic(`a log of at most ${(most / MB).toFixed(1)} MB`);
+	assert.ok(most < 2 * LIMIT, 'a notifier that cannot keep up does not hold the log');
 	assert.equal(report.closed, 0);
 	assert.ok(arrived <= written * READERS, 'nothing doubled');
 	assert.ok(arrived === written * READERS || after - before > 2, 'what does not come is told');
@@ -150,7 +169,9 @@ test('writers faster than the fan-out, one reader in a hundred stalled', async (
 	{
 		peer.resumeReading();
 		await peer.until('its gap, or its end', () => peer.closed || view.gaps.some((g) => g.reason === 'slow'), { seconds: 30, orClosed: true });
-		assert.ok(view.gaps.some((g) => g.reason === 'slow') || peer.closed.code === 4008 || peer.frames.some((f) => f.code === 'slow'), JSON.stringify(peer.closed));
+		// After slow-timeout its connection is ended whether or not it takes the close frame: then it sees 1006.
+		assert.ok(view.gaps.some((g) => g.reason === 'slow') || peer.closed.code === 4008 || peer.frames.some((f) => f.code === 'slow') ||
+			(peer.closed.code === 1006 && (await metrics('slow_closes_total'))[0] > 0), JSON.stringify(peer.closed));
 		peer.terminate();
 	}
 	await settled('queue_bytes', 'source_lag_transactions');
@@ -248,22 +269,6 @@ test('a session that LISTENs and idles in a transaction', async (t) =>
 	await idle.end();
 	await peer.close();
 });
-
-/** What the log has at most while something goes on, in bytes. */
-async function watchLog(during)
-{
-	let most = 0;
-	let isOver = false;
-	const watching = (async () =>
-	{
-		for (; !isOver; await pause(50))
-			most = Math.max(most, Number(JSON.parse(await stage.value('SELECT realtime.status()')).log_bytes));
-	})();
-	watching.catch(() => {});
-	await during().finally(() => { isOver = true; });
-	await watching;
-	return most;
-}
 
 test('a log at its size limit', async (t) =>
 {
