@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "recheck.h"
 
 #define GATHER_MS 5				/* resumptions that come within this are served together */
 
@@ -90,6 +91,7 @@ clear_catchup(struct worker *worker, struct subscription *subscription)
 
 	subscriptions_remove(&all->joining, subscription);
 	subscriptions_remove(&all->resuming, subscription);
+	subscriptions_remove(&all->starting, subscription);
 	catchup_end_feeding(all, subscription);
 	if (catchup->snapshot != NULL)
 		snapshot_drop(catchup->snapshot, subscription);
@@ -110,7 +112,7 @@ clear_catchup(struct worker *worker, struct subscription *subscription)
 	catchup->past = NULL;
 	catchup->past_fed = catchup->fed = 0;
 	catchup->gap = NULL;
-	catchup->is_resume = false;
+	catchup->is_resume = catchup->is_cut = false;
 	catchup->state = CATCHUP_FETCHING;
 }
 
@@ -167,8 +169,10 @@ catchup_tell_gap(struct worker *worker, struct subscription *subscription, const
 {
 	struct delivery delivery = {NULL, 0, PRIORITY_NORMAL, 0, reason};
 
+	/* A transaction of the live stream may be incomplete: its group is not touched. */
+	worker->lone_group++;
 	worker->gap_position = worker->position;
-	session_push(subscription->session, subscription, &delivery, ++worker->group);
+	session_push(subscription->session, subscription, &delivery, worker->lone_group | LONE_GROUP);
 }
 
 /* The stream has passed the join, or there is none: the subscription is live. */
@@ -176,8 +180,11 @@ static void
 go_live(struct worker *worker, struct subscription *subscription)
 {
 	struct session *session = subscription->session;
+	bool		is_cut = subscription->catchup->is_cut;
 
 	end_catchup(worker, subscription);
+	if (is_cut)
+		recheck_subscription(worker, subscription, true);	/* tells the gap */
 	session_push_position(session);
 	subscribing_read_ended(session);	/* a request may wait for all to be live */
 }
@@ -287,10 +294,13 @@ catchup_resume(struct worker *worker, struct subscription *subscription, struct 
 		loop_timer_start(worker->catchups->gather, GATHER_MS);
 }
 
+static void start_snapshot(struct worker *worker, struct subscription *subscription);
+
 void
 catchups_advance(struct worker *worker)
 {
 	struct subscriptions *joining = &worker->catchups->joining;
+	struct subscriptions *starting = &worker->catchups->starting;
 
 	for (unsigned i = 0; i < joining->n;)
 	{
@@ -303,6 +313,13 @@ catchups_advance(struct worker *worker)
 	}
 	if (joining->n > 0)
 		worker->shared->source_class->poke(worker->shared->source);
+	while (starting->n > 0)
+	{
+		struct subscription *subscription = starting->at[starting->n - 1];
+
+		subscriptions_remove_at(starting, starting->n - 1);
+		start_snapshot(worker, subscription);
+	}
 }
 
 /* Whether a snapshot was asked for, or came in the place of a resumption, and is not all in the queue. */
@@ -324,6 +341,17 @@ begin_again(struct worker *worker, struct subscription *subscription)
 	catchup->is_again = true;
 }
 
+/* Starts a snapshot that has seen all that the stream has come to. */
+static void
+start_snapshot(struct worker *worker, struct subscription *subscription)
+{
+	struct catchup *catchup = subscription->catchup;
+
+	batch_unref(catchup->at);
+	catchup->at = batch_ref(worker->last);
+	snapshot_start(worker, subscription);
+}
+
 void
 catchups_reset(struct worker *worker)
 {
@@ -334,7 +362,7 @@ catchups_reset(struct worker *worker)
 
 			if (catchup == NULL)
 				continue;
-			if (!owes_snapshot(catchup) && !(catchup->had_since && catchup->wants_snapshot))
+			if (!owes_snapshot(catchup) && !(catchup->is_resume && catchup->wants_snapshot))
 			{
 				end_catchup(worker, s);
 				continue;
@@ -354,6 +382,7 @@ catchup_void(struct worker *worker, struct subscription *subscription)
 		return true;
 	if (!catchup->is_waiting)
 	{
+		struct snapshot *snapshot = catchup->snapshot;
 		bool		is_begun = catchup->state == CATCHUP_FEEDING && catchup->fed > 0;
 
 		if (!owes_snapshot(catchup))
@@ -361,6 +390,8 @@ catchup_void(struct worker *worker, struct subscription *subscription)
 			end_catchup(worker, subscription);
 			return true;
 		}
+		if (snapshot != NULL)
+			snapshot_close(snapshot);	/* nobody else may join what was read with the old rights */
 		begin_again(worker, subscription);
 		catchup->is_waiting = true;
 		catchup->is_begun = is_begun;
@@ -376,7 +407,11 @@ catchup_go_on(struct worker *worker, struct subscription *subscription)
 	if (catchup == NULL || !catchup->is_waiting)
 		return;
 	catchup->is_waiting = catchup->is_begun = false;
-	snapshot_start(worker, subscription);
+	/* What came while it was suspended was not held: the snapshot must have seen all of the present read. */
+	if (worker->is_inside)
+		subscriptions_add(&worker->catchups->starting, subscription);
+	else
+		start_snapshot(worker, subscription);
 }
 
 struct catchups *
@@ -400,5 +435,6 @@ catchups_free(struct catchups *catchups)
 	loop_timer_free(catchups->feed_later);
 	memory_free(catchups->joining.at);
 	memory_free(catchups->resuming.at);
+	memory_free(catchups->starting.at);
 	memory_free(catchups);
 }

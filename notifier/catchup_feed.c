@@ -112,7 +112,8 @@ feed_past(struct worker *worker, struct subscription *subscription)
 
 		if (one->kind == CONTENT_RIGHTS && !position_covers(&catchup->at->position, xid))
 		{
-			/* The live stream suspends the view when it comes there, and tells the gap. */
+			/* The live stream suspends the view when it comes there, or has: the gap is told at the latest after it. */
+			catchup->is_cut = true;
 			catchup->past_fed = past->n;
 			catchup->fed = catchup->content.n;
 			return;
@@ -153,8 +154,12 @@ feed(struct worker *worker, struct subscription *subscription)
 			feed_past(worker, subscription);
 		else
 		{
+			struct content *one = &catchup->content.at[catchup->fed++];
+
 			worker->group++;
-			push(worker, subscription, &catchup->content.at[catchup->fed++]);
+			push(worker, subscription, one);
+			frame_unref(one->frame);
+			one->frame = NULL;
 		}
 	}
 	if (is_through(catchup))

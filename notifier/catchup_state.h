@@ -63,6 +63,7 @@ struct catchup
 	bool		is_resume;		/* since is what it resumes from */
 	bool		had_since;		/* it was, if only to find that history is gone */
 	bool		wants_snapshot;
+	bool		is_cut;			/* rights changed in what was replayed: the rest was left out, a gap is due */
 	bool		is_again;		/* the snapshot begins again, after a gap */
 	bool		is_waiting;		/* for its rights, or for the gap to be told, before it does */
 	bool		is_begun;		/* while it waits: something had been sent, a gap is due */
@@ -92,6 +93,7 @@ struct catchups
 	struct snapshot *snapshots;	/* to which subscriptions may be added */
 	struct subscriptions joining;
 	struct subscriptions resuming;	/* gathered */
+	struct subscriptions starting;	/* a snapshot, when the read has ended */
 	struct loop_timer *gather;
 	struct replay *replay;		/* read of the log under way; others wait */
 	struct replay *cached;		/* replay from the recent batches under way; others wait */
@@ -138,6 +140,9 @@ void		catchup_fed(struct worker *worker, struct subscription *subscription);
 
 /* snapshot.c: adds a subscription to a snapshot that has not arrived, or starts one. */
 void		snapshot_start(struct worker *worker, struct subscription *subscription);
+
+/* No subscription joins it any more. */
+void		snapshot_close(struct snapshot *snapshot);
 
 /* The subscription does not wait for it any more. */
 void		snapshot_drop(struct snapshot *snapshot, const struct subscription *subscription);

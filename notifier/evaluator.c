@@ -637,6 +637,30 @@ make_jobs(struct evaluator *evaluator, struct eval_entity *entity, struct eval_g
 	return group;
 }
 
+/*
+ * Views collect for one transaction at a time: while the live stream is inside one, replays go behind the next batch.
+ * False: there is none.
+ */
+static bool
+put_replays_off(struct evaluator *evaluator)
+{
+	struct item *replays = evaluator->first;
+	struct item **end = &evaluator->first;
+
+	if (replays == NULL || replays->batch != NULL || !hub_stream_is_inside(evaluator->worker->live))
+		return true;
+	while (*end != NULL && (*end)->batch == NULL)
+		end = &(*end)->next;
+	if (*end == NULL)
+		return false;
+	evaluator->first = *end;		/* the batch, the replays, the rest */
+	*end = evaluator->first->next;
+	evaluator->first->next = replays;
+	if (evaluator->last == &evaluator->first->next || *end == NULL)
+		evaluator->last = end;
+	return true;
+}
+
 /* Takes what waits, up to a bound, and asks. */
 static void
 start_round(struct evaluator *evaluator)
@@ -646,7 +670,7 @@ start_round(struct evaluator *evaluator)
 	struct eval_entity *entity;
 	struct eval_entity *next;
 
-	if (evaluator->is_busy || evaluator->first == NULL)
+	if (evaluator->is_busy || evaluator->first == NULL || !put_replays_off(evaluator))
 		return;
 	evaluator->is_busy = true;
 	evaluator->is_starting = true;

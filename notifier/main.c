@@ -60,6 +60,7 @@ struct program
 	char	  **argv;
 	struct options *options;
 	struct options *old_options;	/* until every worker has taken the new ones */
+	atomic_uint undrained;		/* workers that have connections to end */
 	bool		has_hangup;		/* another SIGHUP came meanwhile */
 	struct shared shared;
 	struct loop *loop;
@@ -70,7 +71,7 @@ struct program
 	struct listener *listener;
 	struct loop_timer *watchdog;
 	unsigned	watchdog_ms;
-	atomic_uint pending;		/* workers that have not done yet what all do: drain, reload */
+	atomic_uint pending;		/* workers that have not taken the new options */
 	bool		is_draining;
 	bool		is_ready;
 };
@@ -241,7 +242,7 @@ drained(void *arg)
 {
 	struct worker_thread *worker = arg;
 
-	if (atomic_fetch_sub(&worker->program->pending, 1) == 1)
+	if (atomic_fetch_sub(&worker->program->undrained, 1) == 1)
 		loop_post(worker->program->loop, end_program, worker->program);
 }
 
@@ -269,7 +270,7 @@ on_terminate(void *arg, int number)
 	program->is_draining = true;
 	sd_notify(0, "STOPPING=1");
 	listener_stop(program->listener);
-	atomic_store(&program->pending, program->nworkers);
+	atomic_store(&program->undrained, program->nworkers);
 	for (unsigned i = 0; i < program->nworkers; i++)
 		loop_post(program->workers[i].thread.loop, drain, &program->workers[i]);
 }

@@ -40,6 +40,8 @@ note_gap(struct pace *pace, int64_t now_us, unsigned commits)
 {
 	int64_t		gap = (now_us - pace->found_us) / commits;
 
+	if (gap > PACE_IDLE_US)
+		gap = PACE_IDLE_US;		/* a rest says nothing of what follows it */
 	pace->gap_us += (gap - pace->gap_us) / 4;
 	pace->found_us = now_us;
 }
@@ -64,7 +66,9 @@ pace_polled(struct pace *pace, int64_t now_us, int64_t took_us, unsigned commits
 	pace->pause_us = (gap > pace->gap_us ? gap : pace->gap_us) / PACE_SHARE;
 	if (pace->pause_us > most)
 		pace->pause_us = most;
-	pace->least_us = took_us > pace->min_us && took_us < PACE_PAUSE_US ? took_us : pace->min_us;
+	pace->least_us = took_us < PACE_PAUSE_US ? took_us : PACE_PAUSE_US;
+	if (pace->least_us < pace->min_us)
+		pace->least_us = pace->min_us;
 	if (pace->pause_us < pace->least_us)
 		pace->pause_us = pace->least_us;
 }

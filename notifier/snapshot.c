@@ -31,6 +31,7 @@ struct snapshot
 	char	   *key;			/* the statement */
 	unsigned	nparams;
 	char	  **params;			/* its own */
+	bool		is_closed;		/* nobody may join it any more */
 	bool		is_fresh;		/* on a connection that has had no job */
 	bool		is_repeated;	/* it must be */
 	struct subscriptions subscriptions;
@@ -302,7 +303,7 @@ snapshot_start(struct worker *worker, struct subscription *subscription)
 	snapshot_sql(view, catchup->order, catchup->norder, catchup->limit, &sql, &params, &nparams);
 	text = buffer_take(&sql);
 	for (snapshot = worker->catchups->snapshots; snapshot != NULL; snapshot = snapshot->next)
-		if (snapshot->view == view && strcmp(snapshot->key, text) == 0)
+		if (snapshot->view == view && !snapshot->is_closed && strcmp(snapshot->key, text) == 0)
 			break;
 	if (snapshot == NULL)
 	{
@@ -330,6 +331,12 @@ snapshot_start(struct worker *worker, struct subscription *subscription)
 	catchup->snapshot = snapshot;
 	catchup->state = CATCHUP_FETCHING;
 	subscriptions_add(&snapshot->subscriptions, subscription);
+}
+
+void
+snapshot_close(struct snapshot *snapshot)
+{
+	snapshot->is_closed = true;
 }
 
 void

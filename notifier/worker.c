@@ -285,9 +285,9 @@ start_anew(struct worker *worker, struct batch *batch)
 	hub_stream_reset(worker->live);
 	clear_cache(worker);
 	set_position(worker, batch);
+	worker->is_inside = false;
 	catchups_reset(worker);
 	worker->cache_base = batch_ref(batch);
-	worker->is_inside = false;
 	access_mark(worker->access);
 	for (struct session *session = worker->sessions; session != NULL; session = session->next)
 	{
@@ -523,7 +523,6 @@ access_changed(void *arg, struct role_access *old, struct role_access *now)
 							CLOSE_UNAUTHORIZED);
 		}
 	hub_each_view(worker->hub, change_view, &change);
-	worker->group++;
 	for (unsigned i = 0; i < change.nchanged; i++)
 		for (unsigned k = 0; k < change.changed[i]->subscriptions.n; k++)
 		{

@@ -32,6 +32,8 @@
 #include "source.h"
 #include "users.h"
 
+#define LONE_GROUP 0x80000000u
+
 struct inspector;
 struct server;
 struct session;
@@ -80,6 +82,7 @@ struct worker
 	const char *gap_position;	/* what gaps of the batch at hand tell */
 	bool		is_inside;		/* a read has begun and not ended */
 	unsigned	group;			/* of the transaction at hand */
+	unsigned	lone_group;		/* of what comes between its parts, with LONE_GROUP set */
 
 	/* recent batches, oldest first; a ring */
 	struct batch **cache;

@@ -310,6 +310,7 @@ export class Writes
 	{
 		batch(() =>
 		{
+			this.source.flush();
 			op.isSynced = true;
 			this.settle();
 		});
