@@ -2,8 +2,12 @@
 //
 // latency.js
 //	From COMMIT's return to a hundred subscribers, beside a plpgsql trigger with pg_notify and a Node relay; and
-//	how many transactions 32 writers commit that nothing holds back, with either.
+//	how many transactions 32 writers commit that nothing holds back, with either. With --awake 1 a loop of the
+//	scheduler's class idle keeps each core awake: it gives way to everything, but on a virtual machine a core that
+//	sleeps may take a large part of a millisecond to wake, once for each process that a commit goes through.
 
+import { spawn } from 'node:child_process';
+import os from 'node:os';
 import path from 'node:path';
 import { Child, freePort, untilListening } from '../lib/child.js';
 import { markSql, pgbench } from '../lib/pgbench.js';
