@@ -23,6 +23,11 @@ function read(name)
 function lines(name, title, x, y, series)
 {
 	const kept = series.filter(({ points }) => points.length > 0);
+	const values = kept.flatMap(({ points }) => points.map(([, value]) => value));
+	const decade = (f, value) => 10 ** f(Math.log10(value));
+	// Little that differs must not look like much: whole decades then.
+	const range = Math.max(...values) < 30 * Math.min(...values)
+		? `[${decade(Math.floor, Math.min(...values))}:${decade(Math.ceil, Math.max(...values))}]` : '[*:*]';
 
 	console.log(`reset
 set terminal svg size 720,400 font "sans-serif,12" background "white"
@@ -30,7 +35,7 @@ set output ${quote(path.join(to, `${name}.svg`))}
 set title ${quote(title)} noenhanced
 set xlabel ${quote(x)}; set ylabel ${quote(y)}
 set logscale xy; set grid; set key outside right noenhanced
-set autoscale noextend; set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
+set autoscale noextend; set yrange ${range}; set offsets graph 0.05, graph 0.05, graph 0.05, graph 0.05
 set format x "%.0s%c"; set format y "%.0s%c"
 ${kept.map(({ points }, i) => `$d${i} << E\n${points.map((p) => p.join(' ')).join('\n')}\nE`).join('\n')}
 plot ${kept.map((one, i) => `$d${i} with linespoints linewidth ${one.isOurs ? 3 : 1.5} pointtype ${i + 4} title ${quote(one.name)}`)
