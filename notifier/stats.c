@@ -126,7 +126,7 @@ allocated_bytes(void)
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
 	struct mallinfo2 info = mallinfo2();
 
-	return (long long) (info.uordblks + info.hblkhd);
+	return (long long) info.uordblks + (long long) info.hblkhd;
 #else
 	return 0;
 #endif
