@@ -82,7 +82,8 @@ export class EntityStore<T extends object = Row>
 				if (isBack || this.writes.outbox.isHolding)
 					afterwards(() => this.writes.outbox.release());
 			},
-			isBusy: (key) => this.waiting.of(key).length > 0,
+			// While a write is under way any row's event may be of its transaction.
+			isBusy: (key) => this.waiting.ops.some((op) => op.key === key || op.state === 'sending' || op.state === 'sent'),
 			missed: () => this.locks.clear().forEach((key) => this.display.touch(key)),
 			changed: () => this.publish()
 		});
