@@ -198,6 +198,8 @@ export class Run
 	{
 		// Rights under row-level security are looked up anew then: what comes meanwhile makes another gap.
 		this.excuse('access', 'doc', 'memo');
+		// Who resumes may be told by the database before the notifier's stream has come to the new epoch.
+		this.excuse('epoch');
 		this.gate.shut();
 		await f();
 		this.sql = await this.server.up(NAME);
