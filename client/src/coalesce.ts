@@ -10,8 +10,7 @@
 //	  `created` or `entered` becomes part of it; one that `deleted` or `left` follows goes. Nothing else is ever dropped.
 // 3. Events that name values they leave out (`meta.omitted`), and those of rows that the owner is busy with (it has changes
 //	  of its own, and must see whose each is), are given on one by one.
-// 4. Where nothing is merged all is given on as it came, each position after what it closes; else the last one alone.
-// 5. A load, a gap or an error gives on what is held first. So does flush(), for an owner that waits for one of these.
+// 4. A load, a gap or an error gives on what is held first. So does flush(), for an owner that waits for one of these.
 
 import type { RealtimeCore } from './core.js';
 import type { RealtimeEvent, Subscription } from './protocol.js';
@@ -98,42 +97,33 @@ export function coalesce(ms: number): Coalesce
 
 	const open = (...[client, subscription, sink, isBusy]: Parameters<Coalesce>): ReturnType<Coalesce> =>
 	{
-		let held: (RealtimeEvent | string)[] = [];		// events and positions
-		let count = 0;		// of the events
+		let held: RealtimeEvent[] = [];
+		let position: string | undefined;
 		let timer: ReturnType<typeof setTimeout> | undefined;
 
 		const flush = () =>
 		{
-			const all = held;
-			const events = all.filter((one): one is RealtimeEvent => typeof one !== 'string');
-			const kept = coalesceEvents(events, isBusy);
-			const given = kept.length === events.length ? all : [...kept, ...all.filter((one) => typeof one === 'string').slice(-1)];
+			const events = coalesceEvents(held, isBusy);
+			const at = position;
 
 			clearTimeout(timer);
-			timer = undefined;
-			held = [];
-			count = 0;
-			if (events.length > 0)
+			timer = position = undefined;
+			if (held.length > 0)
 				stats.batches++;
-			stats.applied += kept.length;
+			held = [];
+			stats.applied += events.length;
 			batch(() =>
 			{
-				for (let from = 0; from < given.length;)
+				for (let from = 0, to; from < events.length; from = to)
 				{
-					const one = given[from++]!;
+					const { tx } = events[from]!.meta;
 
-					if (typeof one === 'string')
-					{
-						sink.position?.(one);
-						continue;
-					}
-					const { tx } = one.meta;
-					const same = [one];
-
-					for (let next; (next = given[from]) && typeof next !== 'string' && next.meta.tx === tx; from++)
-						same.push(next);
-					sink.events?.(same, tx);
+					for (to = from + 1; to < events.length && events[to]!.meta.tx === tx;)
+						to++;
+					sink.events?.(events.slice(from, to), tx);
 				}
+				if (at !== undefined)
+					sink.position?.(at);
 			});
 		};
 
@@ -147,11 +137,9 @@ export function coalesce(ms: number): Coalesce
 			events: (events) =>
 			{
 				stats.events += events.length;
-				count += events.length;
-				for (const event of events)
-					held.push(event);
+				held.push(...events);
 				timer ??= setTimeout(flush, ms);
-				if (count >= most)
+				if (held.length >= most)
 					flush();
 			},
 			gap: (reason) =>
@@ -161,7 +149,7 @@ export function coalesce(ms: number): Coalesce
 			},
 			position: (at) =>
 			{
-				held.push(at);
+				position = at;
 				if (timer === undefined)
 					flush();
 			},
@@ -175,7 +163,6 @@ export function coalesce(ms: number): Coalesce
 		return Object.assign(() =>
 		{
 			clearTimeout(timer);
-			held = [];
 			close();
 		}, { reload: () => close.reload(), flush });
 	};

@@ -169,11 +169,6 @@ export class Outbox
 			if (!this.pending.ops.includes(op))
 				this.held.delete(op);
 		}
-		if (this.held.size === 0)
-		{
-			clearTimeout(this.catchUp);
-			this.catchUp = undefined;
-		}
 		if (this.held.size === 0 || this.catchUp !== undefined)
 			return;
 		this.catchUp = setTimeout(() =>

@@ -100,8 +100,6 @@ export class Source
 		{
 			if (state === 'connected')
 				return;
-			// What was held says nothing of what the next connection brings.
-			this.flush();
 			this.isBehind = true;
 			if (api?.list)
 				this.fallBack();
@@ -113,7 +111,6 @@ export class Source
 	/** Is not live any more. Rows stay if caching is on, and are resumed from. */
 	stop(): void
 	{
-		this.flush();
 		this.persist();
 		this.isStarted = this.isCurrent = false;
 		this.handle?.();
@@ -162,7 +159,6 @@ export class Source
 	/** A full load. */
 	set(rows: readonly SnapshotRow[], position?: string): void
 	{
-		this.flush();
 		this.host.loading(position === undefined ? undefined : parsePosition(position));
 		this.rows.load(rows);
 		this.loadedAt = Date.now();

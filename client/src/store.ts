@@ -82,8 +82,7 @@ export class EntityStore<T extends object = Row>
 				if (isBack || this.writes.outbox.isHolding)
 					afterwards(() => this.writes.outbox.release());
 			},
-			// While a write is under way any row's event may be of its transaction.
-			isBusy: (key) => this.waiting.ops.some((op) => op.key === key || op.state === 'sending' || op.state === 'sent'),
+			isBusy: (key) => this.waiting.of(key).length > 0,
 			missed: () => this.locks.clear().forEach((key) => this.display.touch(key)),
 			changed: () => this.publish()
 		});

@@ -187,7 +187,6 @@ export class Writes
 			this.drop(op);
 			op.reject(new RealtimeError('cleared', 'the changes were dropped'));
 		}
-		this.outbox.pump();
 	}
 
 	/** Takes the changes that a former page has left. */
@@ -327,11 +326,7 @@ export class Writes
 			try
 			{
 				const position = parsePosition((await this.client.read(feature, entity, { limit: 1 })).position);
-				const isThere = () =>
-				{
-					this.source.flush();
-					return this.rows.at?.epoch !== position?.epoch || includes(this.rows.at, position);
-				};
+				const isThere = () => this.rows.at?.epoch !== position?.epoch || includes(this.rows.at, position);
 
 				while (this.source.isStarted && !isThere())
 					await new Promise<void>((resolve) => { const end = this.client.position.subscribe(() => { end(); resolve(); }); });

@@ -9,18 +9,14 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { covers, EntityStore, parsePosition, RealtimeClient, webSocket, type Id, type Row, type Sink, type StoreConfig } from '../src/index.js';
+import { covers, EntityStore, parsePosition, RealtimeClient, webSocket, type Id, type Row } from '../src/index.js';
 import { FakeServer, type Transaction } from './fake-server.js';
-import { coalesce } from '../src/coalesce.js';
 import { browser, turn, until } from './support.js';
 
 const seed = Number(process.env.PROPERTY_SEED ?? Date.now() % 2 ** 31);
 const numRuns = Number(process.env.PROPERTY_RUNS ?? 150);
 const ids = ['1', '2', '3'];
 const fields = ['a', 'b'];
-
-// Milliseconds that events are held for: many steps.
-const windows = { 'without a window': undefined, 'with one': 3 };
 
 /** What a write asked the API for, until the test answers. */
 interface Call
@@ -63,15 +59,11 @@ class World
 	private lastId = 100;
 	hasGap = false;
 
-	/** What the store has applied: with a window less than the client. */
-	private at: string | undefined;
-
 	/** How many commits there were when the network came back. */
 	private online = 0;
 	private isOffline = false;
 
-	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean, readonly page: ReturnType<typeof browser>,
-		readonly window: number | undefined)
+	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean, readonly page: ReturnType<typeof browser>)
 	{
 		this.client = new RealtimeClient('http://fake.example', {
 			minDelay: 0, maxDelay: 1, stableAfter: 1, upgradeInterval: 5, WebSocket: this.server.WebSocket,
@@ -79,38 +71,14 @@ class World
 		});
 		for (const id of ids)
 			this.server.database.insert({ id: Number(id), a: 0, b: 0 });
-		const through: StoreConfig<Row>['through'] = (client, subscription, sink, isBusy) =>
-		{
-			const noting: Sink = {
-				...sink,
-				load: (rows, at) =>
-				{
-					this.at = at;
-					sink.load!(rows, at);
-				},
-				gap: (reason) =>
-				{
-					this.at = undefined;
-					sink.gap!(reason);
-				},
-				position: (at) =>
-				{
-					this.at = at;
-					sink.position!(at);
-				}
-			};
-
-			return this.window === undefined ? client.open(subscription, noting) : coalesce(this.window)(client, subscription, noting, isBusy);
-		};
-
-		this.store = this.client.entity('orders', 'order', { retries: 0, order: ['id'], catchUpTimeout: 600000, through });
+		this.store = this.client.entity('orders', 'order', { retries: 0, order: ['id'], catchUpTimeout: 600000 });
 		this.store.subscribe(() => this.look());
 	}
 
 	/** How many commits of the log the store has applied. */
 	get applied(): number
 	{
-		const position = parsePosition(this.at ?? '');
+		const position = parsePosition(this.client.position.value ?? '');
 
 		return this.server.database.log.filter(({ tx }) => covers(position, tx)).length;
 	}
@@ -126,7 +94,7 @@ class World
 	{
 		return () => new Promise((resolve, reject) =>
 		{
-			const position = parsePosition(this.at ?? '');
+			const position = parsePosition(this.client.position.value ?? '');
 
 			// What others did before the network was back is known before anything of the queue goes.
 			if (this.isOffline || (op.isQueued && !this.server.database.log.slice(0, this.online).every(({ tx }) => covers(position, tx))))
@@ -350,7 +318,7 @@ class World
 			server.changed();
 			await turn(5);
 			if (store.pending.every(({ state }) => state === 'draft' || state === 'waiting') && this.calls.length === 0 &&
-				this.at === server.database.position() && !store.value.loading)
+				this.client.position.value === server.database.position() && !store.value.loading)
 				break;
 			await new Promise((resolve) => setTimeout(resolve, 1));
 		}
@@ -369,7 +337,6 @@ class World
 	end(): void
 	{
 		this.setOffline(false);
-		this.store.clear();
 		this.store.stop();
 		this.client.close();
 		this.server.drop();
@@ -384,23 +351,16 @@ function steps(weights: Record<string, number>): fc.Arbitrary<Step[]>
 	return fc.array(fc.tuple(kind, fc.nat(5), fc.nat(1), fc.nat(5)), { minLength: 5, maxLength: 60, size: 'max' }) as fc.Arbitrary<Step[]>;
 }
 
-/** Tests a property over worlds, without and with a window. */
-function check(name: string, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly = true): void
-{
-	for (const [how, window] of Object.entries(windows))
-		test(`${name}: ${how}`, (t) => run(t, weights, last, isWebSocketOnly, window));
-}
-
 /** Runs a property over worlds. */
-async function run(t: TestContext, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly: boolean,
-	window: number | undefined): Promise<void>
+async function check(t: TestContext, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly = true):
+	Promise<void>
 {
 	const page = browser(t);
 
 	t.diagnostic(`seed ${seed}, ${numRuns} runs`);
 	await fc.assert(fc.asyncProperty(steps(weights), fc.boolean(), async (all, isReplyingRows) =>
 	{
-		const world = new World(isReplyingRows, isWebSocketOnly, page, window);
+		const world = new World(isReplyingRows, isWebSocketOnly, page);
 
 		try
 		{
@@ -421,10 +381,11 @@ const traffic = {
 	answer: 12, 'other begins': 5, 'other ends': 5, advance: 8, deliver: 12, wait: 4
 };
 
-const mine = { update: 10, 'mine adds': 1, 'mine removes': 1, edit: 3, save: 3, offline: 1, online: 2 };
+test('the store ends equal to the server; nothing of mine flickers or is lost', async (t) =>
+{
+	const mine = { update: 10, 'mine adds': 1, 'mine removes': 1, edit: 3, save: 3, offline: 1, online: 2 };
 
-check('the store ends equal to the server; nothing of mine flickers or is lost',
-	{ ...traffic, ...mine, 'other removes': 1, 'other inserts': 1, drop: 2 }, async (world) =>
+	await check(t, { ...traffic, ...mine, 'other removes': 1, 'other inserts': 1, drop: 2 }, async (world) =>
 	{
 		world.store.pending.filter(({ state }) => state === 'draft').forEach(({ id }) => world.store.discard(id));
 		// Resolving sends again; the others' writes are over, so it comes to an end.
@@ -443,9 +404,11 @@ check('the store ends equal to the server; nothing of mine flickers or is lost',
 		}
 		world.checkEqual();
 	});
+});
 
-check('the same over lost history and crashes of the database',
-	{ ...traffic, update: 10, 'other removes': 1, 'other inserts': 1, drop: 3, forget: 1, crash: 1 }, async (world) =>
+test('the same over lost history and crashes of the database', async (t) =>
+{
+	await check(t, { ...traffic, update: 10, 'other removes': 1, 'other inserts': 1, drop: 3, forget: 1, crash: 1 }, async (world) =>
 	{
 		for (let i = 0; world.store.hasConflicts || world.store.pending.length > 0; i++)
 		{
@@ -457,9 +420,11 @@ check('the same over lost history and crashes of the database',
 		}
 		world.checkEqual();
 	}, false);
+});
 
-check('nothing that was queued offline goes before the rows have what others did meanwhile',
-	{ ...traffic, 'lone update': 8, drop: 1, offline: 4, online: 4 }, async (world) =>
+test('nothing that was queued offline goes before the rows have what others did meanwhile', async (t) =>
+{
+	await check(t, { ...traffic, 'lone update': 8, drop: 1, offline: 4, online: 4 }, async (world) =>
 	{
 		for (const { fields: conflicting, kind, id } of world.store.conflicts)
 		{
@@ -476,9 +441,11 @@ check('nothing that was queued offline goes before the rows have what others did
 			}
 		}
 	}, false);
+});
 
-check('conflicts of sent writes are exactly where another changed my field between my change and my commit',
-	{ ...traffic, 'lone update': 10, drop: 1, offline: 1, online: 2 }, async (world) =>
+test('conflicts of sent writes are exactly where another changed my field between my change and my commit', async (t) =>
+{
+	await check(t, { ...traffic, 'lone update': 10, drop: 1, offline: 1, online: 2 }, async (world) =>
 	{
 		const { log } = world.server.database;
 		const expected = new Set<string>();
@@ -513,3 +480,4 @@ check('conflicts of sent writes are exactly where another changed my field betwe
 		assert.deepEqual([...found].sort(), [...expected].sort());
 		world.checkEqual();
 	});
+});
