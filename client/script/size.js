@@ -15,7 +15,6 @@ const above = {
 const entries = [
 	{ name: 'core', from: "export { RealtimeCore } from './dist/core.js'", limit: 10000 },
 	{ name: 'core and state manager', from: "export { RealtimeClient } from './dist/index.js'", limit: 20000 },
-	{ name: 'coalesce.js', from: "export * from './dist/coalesce.js'" },
 	{ name: 'indexeddb.js', from: "export * from './dist/indexeddb.js'" },
 	{ name: 'shared.js', from: "export * from './dist/shared.js'", external: ['./index.js'] },
 	{ name: 'shared-worker.js', from: "import './dist/shared-worker.js'" },

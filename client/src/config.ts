@@ -3,12 +3,10 @@
 // config.ts
 //	What an EntityStore is told when it is made, and what it shows.
 
-import type { RealtimeCore } from './core.js';
 import type { Conflict, ConflictField, Operation } from './pending.js';
-import type { FilterTerm, Id, SnapshotRow, Subscription } from './protocol.js';
+import type { FilterTerm, Id, SnapshotRow } from './protocol.js';
 import type { LockRequest } from './queue.js';
 import type { Resolution } from './resolution.js';
-import type { Sink } from './view.js';
 
 /** How writes reach the server: whatever API the application has. Each may be missing. */
 export interface StoreApi<T>
@@ -131,10 +129,6 @@ export interface StoreConfig<T extends object>
 
 	/** Resolves conflicts as they come. */
 	resolveConflict?: Resolution<T>;
-
-	/** A window in which events of one row become one: `coalesce(200)` of `realtime-client/coalesce`. */
-	through?: (client: Pick<RealtimeCore, 'open'>, subscription: Subscription, sink: Sink, isBusy: (key: string) => boolean) =>
-		ReturnType<RealtimeCore['open']> & { flush?(): void };
 
 	storage?: Storage;
 	storageKey?: string;

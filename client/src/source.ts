@@ -29,9 +29,6 @@ export interface SourceHost
 	/** The rows have all that `rows.at` has seen; `isBack`: for the first time since the connection was lost. */
 	reached(isBack: boolean): void;
 
-	/** Changes of a row are under way here: each of its events is needed. */
-	isBusy(key: string): boolean;
-
 	/** Events were missed. */
 	missed(): void;
 
@@ -55,7 +52,7 @@ export class Source
 	private loadedAt: number | undefined;
 	private isGapped = false;		// events were missed, and nothing was loaded since
 	private limit: number | undefined;
-	private handle: ReturnType<RealtimeCore['open']> & { flush?(): void } | undefined;
+	private handle: ReturnType<RealtimeCore['open']> | undefined;
 	private loads: { resolve: () => void; reject: (error: unknown) => void }[] = [];
 	private unwatch: () => void = () => {};
 
@@ -169,12 +166,6 @@ export class Source
 		afterwards(() => this.persist());
 	}
 
-	/** What `through` holds is applied now. */
-	flush(): void
-	{
-		this.handle?.flush?.();
-	}
-
 	/** Events were missed. `isSelf`: the stream does not know; a load must be asked for. */
 	gap(isSelf = false): void
 	{
@@ -238,10 +229,10 @@ export class Source
 	/** Subscribes: resumes from what is here if it is not stale. */
 	private open(): void
 	{
-		const { feature, entity, filter, columns, order, through = (client, one, sink) => client.open(one, sink) } = this.config;
+		const { feature, entity, filter, columns, order } = this.config;
 		const since = this.isCacheStale ? undefined : this.atText;
 
-		this.handle = through(this.client, {
+		this.handle = this.client.open({
 			feature, entity, filter, columns, order, limit: this.limit, snapshot: true, since
 		} as Subscription, {
 			load: (rows, position) => this.set(rows, position),
@@ -249,7 +240,7 @@ export class Source
 			position: (position) => this.setPosition(position),
 			gap: () => this.gap(),
 			error: (error) => this.refused(error)
-		}, (key) => this.host.isBusy(key));
+		});
 	}
 
 	/** Uses api.list() while the notifier cannot be reached. */

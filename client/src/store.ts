@@ -82,7 +82,6 @@ export class EntityStore<T extends object = Row>
 				if (isBack || this.writes.outbox.isHolding)
 					afterwards(() => this.writes.outbox.release());
 			},
-			isBusy: (key) => this.waiting.of(key).length > 0,
 			missed: () => this.locks.clear().forEach((key) => this.display.touch(key)),
 			changed: () => this.publish()
 		});

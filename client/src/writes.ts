@@ -310,7 +310,6 @@ export class Writes
 	{
 		batch(() =>
 		{
-			this.source.flush();
 			op.isSynced = true;
 			this.settle();
 		});
