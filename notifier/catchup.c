@@ -329,26 +329,20 @@ owes_snapshot(const struct catchup *catchup)
 	return catchup->wants_snapshot && !catchup->is_resume && catchup->state != CATCHUP_JOINING;
 }
 
-/* The subscription stands at its beginning, here and now. */
+/* The subscription stands at its beginning and waits for catchup_go_on(). */
 static void
 begin_again(struct worker *worker, struct subscription *subscription)
 {
-	struct catchup *catchup = subscription->catchup;
-
 	clear_catchup(worker, subscription);
-	batch_unref(catchup->at);
-	catchup->at = batch_ref(worker->last);
-	catchup->is_again = true;
+	subscription->catchup->is_again = subscription->catchup->is_waiting = true;
 }
 
 /* Starts a snapshot that has seen all that the stream has come to. */
 static void
 start_snapshot(struct worker *worker, struct subscription *subscription)
 {
-	struct catchup *catchup = subscription->catchup;
-
-	batch_unref(catchup->at);
-	catchup->at = batch_ref(worker->last);
+	batch_unref(subscription->catchup->at);
+	subscription->catchup->at = batch_ref(worker->last);
 	snapshot_start(worker, subscription);
 }
 
@@ -368,7 +362,6 @@ catchups_reset(struct worker *worker)
 				continue;
 			}
 			begin_again(worker, s);
-			catchup->is_waiting = true;
 			catchup_go_on(worker, s);
 		}
 }
@@ -393,7 +386,6 @@ catchup_void(struct worker *worker, struct subscription *subscription)
 		if (snapshot != NULL)
 			snapshot_close(snapshot);	/* nobody else may join what was read with the old rights */
 		begin_again(worker, subscription);
-		catchup->is_waiting = true;
 		catchup->is_begun = is_begun;
 	}
 	return catchup->is_begun;

@@ -18,6 +18,8 @@
 
 #define ENTER_STEP 2			/* of the job's statements: takes on the role */
 #define ROWS_STEP 3
+#define UNDEFINED_COLUMN "42703"
+#define UNDEFINED_TABLE "42P01"
 
 /* One query for all that want the same rows at about the same time. */
 struct snapshot
@@ -144,7 +146,8 @@ fail_snapshot(struct subscription *subscription, const struct snapshot *snapshot
 		code = CODE_FORBIDDEN;
 		why = "the role may not read this entity";
 	}
-	else if (snapshot->outcome == DB_FAILED && strncmp(snapshot->sqlstate, "42", 2) == 0)
+	else if (snapshot->outcome == DB_FAILED && (strcmp(snapshot->sqlstate, UNDEFINED_COLUMN) == 0
+												|| strcmp(snapshot->sqlstate, UNDEFINED_TABLE) == 0))
 		why = "the table is not what it was any more: subscribe again";
 	else if (snapshot->outcome == DB_FAILED)
 	{

@@ -138,6 +138,41 @@ describe('events for a user', () =>
 		}
 	});
 
+	test('when many resume at once, each gets his own and what is for all, in order', async () =>
+	{
+		const item = { feature: 'chat', entity: 'message' };
+		const all = (text) => `SELECT realtime.emit('chat', 'message', 'sent', '{"for":"${text}"}')`;
+		const early = await stage.peer({ claims: { sub: 'eve' } });
+		await early.subscribe(item);
+		await early.covered(await stage.write(all('before')));
+		const since = early.token;
+		await early.close();
+		const transactions = [[emit('ada'), all('one')], [emit('grace')], [all('two')],
+			[all('three'), emit('ada'), emit('grace'), all('four'), emit('ada')], [emit('nobody')], [all('five')]];
+		let last;
+		for (const statements of transactions)
+			last = await stage.write(statements.join('; '));
+		const expected = {
+			ada: ['ada', 'one', 'two', 'three', 'ada', 'four', 'ada', 'five'],
+			grace: ['one', 'grace', 'two', 'three', 'grace', 'four', 'five'],
+			eve: ['one', 'two', 'three', 'four', 'five']
+		};
+		const users = ['ada', 'grace', 'eve', 'ada', 'eve', 'grace', 'ada', 'grace'];
+		const peers = await Promise.all(users.map((sub) => stage.peer({ claims: { sub } })));
+		for (let round = 0; round < 3; round++)
+		{
+			const views = await Promise.all(peers.map((peer) => peer.subscribe({ ...item, since })));
+			await Promise.all(peers.map((peer) => peer.settle(last)));
+			for (const [i, view] of views.entries())
+			{
+				assert.deepEqual(view.events.map((e) => e.data.for), expected[users[i]], users[i]);
+				await peers[i].ask({ op: 'unsubscribe', view: view.id });
+			}
+		}
+		for (const peer of peers)
+			await peer.close();
+	});
+
 	test('also when resumed, by server-sent events and by long poll', async () =>
 	{
 		const subscribe = [{ feature: 'chat', entity: 'message' }];
