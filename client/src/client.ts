@@ -10,17 +10,20 @@ import type { Row } from './protocol.js';
 import { checkOf, isKnown, type Registry } from './registry.js';
 import { EntityStore } from './store.js';
 
+/** The options of the core, and what the database has. */
 export interface RealtimeClientOptions extends ClientOptions
 {
 	/** What the database has. Events of anything else are dropped, counted (`stats.badEvents`) and told (`onBadFrame`). */
 	registry?: Registry;
 }
 
+/** The client: the core, and a state manager for each entity that is asked for. */
 export class RealtimeClient extends RealtimeCore
 {
 	readonly #stores = new Map<string, EntityStore>();
 	readonly #registry: Registry | undefined;
 
+	/** As the core's. Nothing happens until somebody subscribes. */
 	constructor(url?: string | URL, options: RealtimeClientOptions = {})
 	{
 		const { registry } = options;

@@ -18,9 +18,10 @@ import { webSocket } from './websocket.js';
 
 export type { ListenOptions } from './listen.js';
 
+/** How a client connects, and whom it tells what it could not read. */
 export interface ClientOptions extends Partial<ConnectionOptions>
 {
-	/** Milliseconds that the connection is kept when nobody wants anything any more. */
+	/** Milliseconds that the connection is kept when nobody wants anything any more. Default: 5 s. */
 	linger?: number;
 
 	/** Told of each frame that could not be read, and of each event that `check` finds bad. They are counted in `stats`, too. */
@@ -30,11 +31,16 @@ export interface ClientOptions extends Partial<ConnectionOptions>
 	check?: ((event: RealtimeEvent) => string | undefined) | undefined;
 }
 
-
+/** Which rows read() and get() ask for. */
 export interface ReadOptions
 {
+	/** Terms that must all hold. Default: every row. */
 	filter?: FilterTerm[];
+
+	/** The columns to receive; the key always comes. Default: all. */
 	columns?: string[];
+
+	/** At most so many rows. Default: all. */
 	limit?: number;
 
 	/** Columns as `column`, `column.asc` or `column.desc`; default: key order. */
@@ -42,32 +48,51 @@ export interface ReadOptions
 
 	/** The last row of the page before: the next one begins after it. Needs an order by one unique column. */
 	after?: Row;
+
+	/** Ends the request: the promise rejects as that of fetch does. */
 	signal?: AbortSignal;
 }
 
+/** What read() has read. */
 export interface Page<T = Row>
 {
+	/** The rows, in the order that was asked for. */
 	rows: SnapshotRow<T>[];
 
 	/** Where a subscription goes on from these rows. */
 	position: string;
 }
 
+/** What a client has counted since it was made. The numbers grow in the same object. */
 export interface ClientStats
 {
+	/** Frames that could not be read. They were dropped; what they may have carried is a gap. */
 	badFrames: number;
+
+	/** Events that `check` found bad. They were dropped. */
 	badEvents: number;
+
+	/** Events that came again. They were dropped. */
 	duplicates: number;
+
+	/** Gaps that the server has told, each once for each view. */
 	gaps: number;
+
+	/** How often the server has taken us: at each connection, and when a one-way channel asks for something else. */
 	connections: number;
 }
 
+/** A client without the state manager: subscriptions over one connection, which is made when needed and kept up for ever. */
 export class RealtimeCore
 {
+	/** What was counted so far. */
 	readonly stats: ClientStats = { badFrames: 0, badEvents: 0, duplicates: 0, gaps: 0, connections: 0 };
 	readonly #views: Views;
 
-	/** `url` is the notifier's, http(s) or ws(s); by default where the page comes from. Connects when needed. */
+	/**
+	 * `url` is the notifier's, http(s) or ws(s); by default where the page comes from. Throws a TypeError when it is none.
+	 * Connects when needed.
+	 */
 	constructor(url: string | URL = globalThis.location?.origin, options: ClientOptions = {})
 	{
 		const base = new URL(url, globalThis.location?.href);
@@ -119,26 +144,32 @@ export class RealtimeCore
 		this.#views.connection.wake();
 	}
 
-	/** Every event of a feature. */
+	/** Every event of a feature, until the function that it returns, or the signal. */
 	subscribeToFeature(feature: string, callback: Callback<RealtimeEvent>, options?: ListenOptions): Unsubscribe;
+
+	/** The same as a stream, until it is left. */
 	subscribeToFeature(feature: string, options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeToFeature(feature: string, ...rest: unknown[]): unknown
 	{
 		return this.#listen({ feature }, rest);
 	}
 
-	/** Every event of an entity. */
+	/** Every event of an entity, until the function that it returns, or the signal. */
 	subscribeToEntity<T = Row>(feature: string, entity: string, callback: Callback<RealtimeEvent<T>>,
 		options?: ListenOptions): Unsubscribe;
+
+	/** The same as a stream, until it is left. */
 	subscribeToEntity<T = Row>(feature: string, entity: string, options?: ListenOptions): EventStream<RealtimeEvent<T>>;
 	subscribeToEntity(feature: string, entity: string, ...rest: unknown[]): unknown
 	{
 		return this.#listen({ feature, entity }, rest);
 	}
 
-	/** One action of an entity, or several. */
+	/** One action of an entity, or several, until the function that it returns, or the signal. */
 	subscribeToEvent<T = Row>(feature: string, entity: string, action: string | string[],
 		callback: Callback<RealtimeEvent<T>>, options?: ListenOptions): Unsubscribe;
+
+	/** The same as a stream, until it is left. */
 	subscribeToEvent<T = Row>(feature: string, entity: string, action: string | string[],
 		options?: ListenOptions): EventStream<RealtimeEvent<T>>;
 	subscribeToEvent(feature: string, entity: string, action: string | string[], ...rest: unknown[]): unknown
@@ -146,17 +177,24 @@ export class RealtimeCore
 		return this.#listen({ feature, entity, action }, rest);
 	}
 
-	/** All events of a priority, or of several, whatever they are of. */
+	/** All events of a priority, or of several, whatever they are of; until the function that it returns, or the signal. */
 	subscribeByPriority(priority: Priority | Priority[], callback: Callback<RealtimeEvent>,
 		options?: ListenOptions): Unsubscribe;
+
+	/** The same as a stream, until it is left. */
 	subscribeByPriority(priority: Priority | Priority[], options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeByPriority(priority: Priority | Priority[], ...rest: unknown[]): unknown
 	{
 		return this.#listen({}, rest, ({ meta }) => priority.includes(meta.priority));
 	}
 
-	/** The events that are addressed to this user alone (`emit(…, to_user => …)`). */
+	/**
+	 * The events that are addressed to this user alone (`emit(…, to_user => …)`), until the function that it returns, or
+	 * the signal.
+	 */
 	subscribeToUser(callback: Callback<RealtimeEvent>, options?: ListenOptions): Unsubscribe;
+
+	/** The same as a stream, until it is left. */
 	subscribeToUser(options?: ListenOptions): EventStream<RealtimeEvent>;
 	subscribeToUser(...rest: unknown[]): unknown
 	{
@@ -164,12 +202,18 @@ export class RealtimeCore
 	}
 
 	/** The lowest level: a sink that is told what a subscription brings. Returns the function that ends it. */
-	open(subscription: Subscription, sink: Sink): Unsubscribe & { reload(): void }
+	open(subscription: Subscription, sink: Sink): Unsubscribe & {
+		/** Asks for the rows of a subscription with `snapshot` again; load() follows. Nothing, while they are being loaded. */
+		reload(): void;
+	}
 	{
 		return this.#views.open(subscription, sink);
 	}
 
-	/** Rows as they are now, once. */
+	/**
+	 * Rows as they are now, once. Rejects with a RealtimeError when the server refuses, as fetch does when it cannot be
+	 * reached, and with `bad_request` when `after` has no column to go by.
+	 */
 	async read<T = Row>(feature: string, entity: string, options: ReadOptions = {}): Promise<Page<T>>
 	{
 		const { after, filter = [], order, limit, columns, signal = new AbortController().signal } = options;
@@ -197,9 +241,11 @@ export class RealtimeCore
 		throw new RealtimeError('incomplete', 'no rows');
 	}
 
-	/** One record by its id, or null. `key` names the column of a one-column key. */
-	async get<T = Row>(feature: string, entity: string, id: Id, options: ReadOptions & { key?: string } = {}):
-		Promise<T | null>
+	/** One record by its id, or null. Rejects as read() does. */
+	async get<T = Row>(feature: string, entity: string, id: Id, options: ReadOptions & {
+		/** The column of a one-column key. Default: `id`. */
+		key?: string;
+	} = {}): Promise<T | null>
 	{
 		const { key = 'id', ...rest } = options;
 		const terms = Object.entries(typeof id === 'string' ? { [key]: id } : id)
@@ -209,7 +255,10 @@ export class RealtimeCore
 		return rows[0]?.data ?? null;
 	}
 
-	/** Resolves when all that a transaction did, or that it did nothing, is applied here. Never, if there is none such. */
+	/**
+	 * Resolves when all that a transaction did, or that it did nothing, is applied here. Never, if there is none such.
+	 * Rejects with `aborted` when the signal says so.
+	 */
 	sync(tx: string | number | bigint, signal?: AbortSignal): Promise<void>
 	{
 		return this.#views.sync(String(tx), signal);

@@ -53,6 +53,7 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 		handler.closed(0, 'the stream ended');
 }
 
+/** Server-sent events: one long response. Sending anything opens it anew. */
 export const serverSentEvents: Transport = {
 	name: 'events',
 

@@ -19,22 +19,42 @@ import { afterwards } from './signal.js';
 /** Where messages of a tab come from and go to. */
 export interface Line
 {
+	/** Sends a message to the tab. */
 	post(message: HubMessage): void;
 }
 
 /** From the hub to a tab. */
 export interface HubMessage
 {
+	/** A frame of the protocol. */
 	frame?: object;
+
+	/** Why the connection to the notifier is down; null: it is up. */
 	held?: string | null;
+
+	/** Why the hub has let the tab go. */
 	closed?: string;
 }
 
 /** From a tab to the hub. */
 export interface TabMessage
 {
-	open?: { token: string | undefined };
-	message?: { op: string; ref?: unknown } & Record<string, any>;
+	/** The tab comes, or begins anew. */
+	open?: {
+		/** The tab's token, if it has one: the connection uses the one that came last. */
+		token: string | undefined;
+	};
+
+	/** A message of the protocol. */
+	message?: {
+		/** Which message. */
+		op: string;
+
+		/** Comes back in the answer. */
+		ref?: unknown;
+	} & Record<string, any>;
+
+	/** The tab goes. */
 	close?: true;
 }
 
@@ -70,14 +90,17 @@ class Tab
 	}
 }
 
+/** A notifier for the tabs of a browser, over one connection to the real one. */
 export class Hub
 {
+	/** The connection. */
 	readonly client: RealtimeCore;
 	private readonly tabs = new Map<Line, Tab>();
 	private token: string | undefined;
 	private waiting: ((token: string | undefined) => void)[] = [];
 	private lastView = 0;
 
+	/** `url` is the notifier's. Connects when the first tab comes. The token is the tabs', not that of the options. */
 	constructor(url: string, options: ClientOptions = {})
 	{
 		this.client = new RealtimeCore(url, { ...options, token: (reason) => reason === 'connect' ? this.token : this.askForToken() });

@@ -13,17 +13,32 @@ import type { Sink } from './view.js';
 /** Options of the subscribeTo… functions. */
 export interface ListenOptions
 {
+	/** Terms that must all hold. Needs a feature and an entity. */
 	filter?: FilterTerm[];
+
+	/** The columns to receive; the key always comes. Needs a feature and an entity. */
 	columns?: string[];
 
 	/** A position to begin from; default: now. */
 	since?: string;
+
+	/** Ends the subscription. */
 	signal?: AbortSignal;
+
+	/** Events are missing here. The subscription goes on. */
 	onGap?: (reason: string) => void;
+
+	/**
+	 * The server refuses the subscription, or has ended it. Without this a stream fails, and for a callback the console
+	 * says so.
+	 */
 	onError?: (error: RealtimeError) => void;
 }
 
+/** Told of each event. What it throws goes to the console and ends nothing. */
 export type Callback<E> = (event: E) => void;
+
+/** Ends what it was returned by. A second call does nothing. */
 export type Unsubscribe = () => void;
 
 /** Listens to the events of a subscription for which `where` holds; `rest` is [callback, options] or [options]. */

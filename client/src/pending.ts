@@ -25,14 +25,25 @@ import type { Id, Row } from './protocol.js';
 /** A local change until the base shows it. */
 export interface Operation<T = Row>
 {
+	/** What is done to the row. */
 	readonly kind: 'add' | 'update' | 'remove';
+
+	/** The row's key as text, see keyOf(). A row that is added may get another one with the reply. */
 	readonly key: string;
+
+	/** The row's key; of a row that is added, one of this client's until the reply says it. */
 	readonly id: Id;
+
+	/** The fields that it sets; of `add` the new row. */
 	readonly patch: Readonly<Partial<T>>;
 
 	/** draft: not to be sent yet. waiting: its turn has not come, or offline. sent: answered, not yet in the base. */
 	readonly state: 'draft' | 'waiting' | 'sending' | 'sent';
+
+	/** The transaction of the write, if the reply has named it. */
 	readonly tx: string | undefined;
+
+	/** How often it was sent. */
 	readonly attempts: number;
 }
 
@@ -63,21 +74,35 @@ export interface PendingOperation
 	reject: (error: unknown) => void;
 }
 
+/** The three values of a field in conflict. */
 export interface ConflictField<V = unknown>
 {
-	/** What my change was made on, what it is, what the other's is. */
+	/** What my change was made on. */
 	readonly base: V;
+
+	/** What I changed it to. */
 	readonly local: V;
+
+	/** What somebody else changed it to; undefined: the row is gone. */
 	readonly remote: V;
 }
 
+/**
+ * A row of which somebody else changed fields that I have changed, too. Ended by resolve(), or when nothing is left that
+ * conflicts.
+ */
 export interface Conflict<T = Row>
 {
+	/** The row's key. */
 	readonly id: Id;
+
+	/** The row's key as text, see keyOf(). */
 	readonly key: string;
 
 	/** changed: mine is not sent. overwritten: mine was saved over theirs. deleted: the row is gone, mine is not sent. */
 	readonly kind: 'changed' | 'overwritten' | 'deleted';
+
+	/** The fields in conflict, no others. */
 	readonly fields: { readonly [F in keyof T]?: ConflictField<T[F]> };
 }
 

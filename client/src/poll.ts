@@ -59,6 +59,7 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 	}
 }
 
+/** Long poll: requests that are answered when there is something, or after 25 s. Works wherever HTTP does. */
 export const longPoll: Transport = {
 	name: 'poll',
 

@@ -6,9 +6,16 @@
 /** A position taken apart. Transactions below xmin are seen, from xmax on not, between but those in xip. */
 export interface Position
 {
+	/** Which history of the server it is of: a crash, a promotion or a restore begins another. Those of two do not compare. */
 	readonly epoch: string;
+
+	/** All transactions below it are seen. */
 	readonly xmin: bigint;
+
+	/** None from it on is seen. */
 	readonly xmax: bigint;
+
+	/** Those between that are not seen. */
 	readonly xip: ReadonlySet<bigint>;
 }
 

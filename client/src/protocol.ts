@@ -15,33 +15,69 @@ export type Id = string | Record<string, string>;
 /** A row as it comes from the database. */
 export type Row = Record<string, unknown>;
 
+/** Where an event comes from. */
 export interface EventMeta
 {
+	/** Clock time before the commit: ISO 8601, UTC, microseconds. It says nothing about order. */
 	timestamp: string;
+
+	/** The transaction, as `pg_current_xact_id()` gives it. */
 	tx: string;
+
+	/** The event's number in its transaction, from 0. Some may be missing: what is not for this subscription. */
 	seq: number;
+
+	/** Who did it: `realtime.user`, else the claim `sub`, else the role. What the writer says, not a proof. */
 	userId: string | null;
+
+	/** The application's session, if it has set `realtime.session`. */
 	sessionId: string | null;
+
+	/** How urgent it is. */
 	priority: Priority;
+
+	/** Columns that the row has and `data` or `old` does not: too large, or large and unchanged. */
 	omitted?: string[];
+
+	/** Of a `deleted` that a change of the key made: the key that the row has now. */
 	newId?: Id;
+
+	/** Of a `created` that a change of the key made: the key that the row had. */
 	oldId?: Id;
+
+	/** The only user whom the event is for. */
 	toUser?: string;
 }
 
 /** What happened, as the database wrote it. */
 export interface RealtimeEvent<T = Row>
 {
+	/** `feature.entity.action`. */
 	event: string;
+
+	/** The feature that the table, or the topic, is registered under. */
 	feature: string;
+
+	/** The entity that it is in the feature. */
 	entity: string;
+
+	/** `created`, `updated`, `deleted`, …, or one that the database defines or emits. */
 	action: string;
+
+	/** The row's key; null: it is of no row. */
 	id: Id | null;
+
+	/** The row: as it is now, of `deleted` as it was, of `left` missing. Of other actions whatever they say. */
 	data: T;
+
+	/** Of an update: what the columns were that have changed. */
 	old?: Partial<T>;
+
+	/** Which transaction, who, how urgent. */
 	meta: EventMeta;
 }
 
+/** How a term compares. See doc/protocol.md for which types can be compared how. */
 export type Operator = 'eq' | 'neq' | 'lt' | 'lte' | 'gt' | 'gte' | 'in' | 'like' | 'ilike' | 'is';
 
 /** `[column, operator, value]`; all terms of a filter must hold. */
@@ -50,40 +86,208 @@ export type FilterTerm = [column: string, operator: Operator | `not.${Operator}`
 /** What one wants to hear of. Missing feature, entity or action means every. */
 export interface Subscription
 {
+	/** One feature. */
 	feature?: string;
+
+	/** One entity. */
 	entity?: string;
+
+	/** One action or several. `updated` includes `entered` and `left`. */
 	action?: string | string[];
+
+	/** Terms that must all hold. Needs a feature and an entity. */
 	filter?: FilterTerm[];
+
+	/** The columns to receive; the key always comes. Needs a feature and an entity. */
 	columns?: string[];
+
+	/** The rows come first. Needs a feature and an entity. */
 	snapshot?: boolean;
+
+	/** At most so many rows of the snapshot; events come of all. */
 	limit?: number;
+
+	/** The snapshot's order: columns as `column`, `column.asc` or `column.desc`. Default: by key. */
 	order?: string[];
+
+	/** A position to resume from: what it has not seen comes, no snapshot. If history does not reach back: a gap. */
 	since?: string;
 }
 
+/** A row as it is loaded. */
 export interface SnapshotRow<T = Row>
 {
+	/** Its key. */
 	id: Id;
+
+	/** Its columns. */
 	data: T;
 }
 
+/** Comes back in the answer to the message that had it. */
 export type Ref = string | number;
 
 /** What the server sends. */
 export type Frame =
-	| { op: 'welcome'; session: string; protocol: number; epoch: string; heartbeat: number }
-	| { op: 'authenticated'; ref?: Ref; role?: string; user?: string | null; expires?: number | null }
-	| { op: 'subscribed'; ref: Ref; view: string; position: string }
-	| { op: 'snapshot'; view: string; part?: number; last: boolean; rows: SnapshotRow[] }
-	| { op: 'commit'; view: string; tx: string; part?: number; last?: boolean; merged?: boolean;
-		events: RealtimeEvent[] }
-	| { op: 'position'; position: string }
-	| { op: 'synced'; ref?: Ref; tx: string; position: string }
-	| { op: 'gap'; view: string; reason: string; position: string }
-	| { op: 'unsubscribed'; ref?: Ref; view?: string }
-	| { op: 'expiring'; expires: number }
-	| { op: 'pong'; ref?: Ref }
-	| { op: 'error'; ref?: Ref; code: string; message?: string; view?: string; close?: number };
+	| {
+		/** The first frame of a connection. */
+		op: 'welcome';
+
+		/** The session's name in the server's log. */
+		session: string;
+
+		/** The version: 1. */
+		protocol: number;
+
+		/** Which history the server has; see Position. */
+		epoch: string;
+
+		/** Seconds: the server says something at least so often. */
+		heartbeat: number;
+	}
+	| {
+		/** The token was taken; or whom the session is of without one. */
+		op: 'authenticated';
+
+		/** That of the message; missing: it came with the request. */
+		ref?: Ref;
+
+		/** The role in the database. */
+		role?: string;
+
+		/** The claim `sub`. */
+		user?: string | null;
+
+		/** Seconds since 1970: the token's end; null: it has none. */
+		expires?: number | null;
+	}
+	| {
+		/** A subscription was taken. */
+		op: 'subscribed';
+
+		/** That of the message. */
+		ref: Ref;
+
+		/** The view's name in the frames that follow. */
+		view: string;
+
+		/** Everything that it does not cover will come. */
+		position: string;
+	}
+	| {
+		/** Rows of a view. */
+		op: 'snapshot';
+
+		/** The view. */
+		view: string;
+
+		/** The part's number, from 0. */
+		part?: number;
+
+		/** No part follows. */
+		last: boolean;
+
+		/** The rows, in the order that was asked for. */
+		rows: SnapshotRow[];
+	}
+	| {
+		/** What a transaction did. */
+		op: 'commit';
+
+		/** The view. */
+		view: string;
+
+		/** The transaction. */
+		tx: string;
+
+		/** The part's number, from 0. */
+		part?: number;
+
+		/** No part follows. */
+		last?: boolean;
+
+		/** Several transactions, of which updates of the same row became one. */
+		merged?: boolean;
+
+		/** The events, in order; never empty. */
+		events: RealtimeEvent[];
+	}
+	| {
+		/** The end of a batch: what came before may be shown. */
+		op: 'position';
+
+		/** Where to resume from. */
+		position: string;
+	}
+	| {
+		/** The stream covers a transaction that was asked for. */
+		op: 'synced';
+
+		/** That of the message. */
+		ref?: Ref;
+
+		/** The transaction. */
+		tx: string;
+
+		/** One that covers it. */
+		position: string;
+	}
+	| {
+		/** Events of a view are missing. */
+		op: 'gap';
+
+		/** The view. */
+		view: string;
+
+		/** Why: see doc/protocol.md. */
+		reason: string;
+
+		/** The view is live from here. */
+		position: string;
+	}
+	| {
+		/** A subscription was ended as was asked for. */
+		op: 'unsubscribed';
+
+		/** That of the message. */
+		ref?: Ref;
+
+		/** The view. */
+		view?: string;
+	}
+	| {
+		/** The token ends soon. */
+		op: 'expiring';
+
+		/** Seconds since 1970: when. */
+		expires: number;
+	}
+	| {
+		/** The answer to a ping. */
+		op: 'pong';
+
+		/** That of the message. */
+		ref?: Ref;
+	}
+	| {
+		/** A refusal; with `view` and without `ref`, the end of a view. */
+		op: 'error';
+
+		/** That of the message; missing: it answers none. */
+		ref?: Ref;
+
+		/** What to act on: see doc/protocol.md. */
+		code: string;
+
+		/** For people. */
+		message?: string;
+
+		/** The view that it is about. */
+		view?: string;
+
+		/** The close code: the connection ends. */
+		close?: number;
+	};
 
 /** Why a frame was not taken. */
 export interface BadFrame

@@ -9,7 +9,10 @@ import type { RealtimeEvent } from './protocol.js';
 /** Features, their entities, and the actions of each; `'*'` among them is any action. */
 export interface Registry
 {
-	readonly [feature: string]: { readonly [entity: string]: readonly string[] | { readonly actions: readonly string[] } };
+	readonly [feature: string]: { readonly [entity: string]: readonly string[] | {
+		/** The entity's own actions. Those that every table has need not be named. */
+		readonly actions: readonly string[];
+	} };
 }
 
 // Those that every table has.

@@ -6,6 +6,7 @@
 import type { Conflict } from './pending.js';
 import type { Row } from './protocol.js';
 
+/** `local`: mine is kept, and sent (again). `remote`: the other's is. */
 export type Choice = 'local' | 'remote';
 
 /** How to resolve a conflict: all fields alike, each by itself, or the values to keep. */

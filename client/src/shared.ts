@@ -20,6 +20,7 @@ import { webSocket } from './websocket.js';
 
 export { Hub, type HubMessage, type Line, type TabMessage } from './hub.js';
 
+/** How tabs find each other. */
 export interface SharedOptions
 {
 	/** Tabs with the same name share: name the notifier and the user. */
@@ -30,12 +31,15 @@ export interface SharedOptions
 
 	/** In place of the browser's. */
 	locks?: Locks;
+
+	/** In place of the browser's. */
 	BroadcastChannel?: typeof BroadcastChannel;
 
 	/** Makes the hub, should this page have it. */
 	hub?: (url: string) => Hub;
 }
 
+/** The part of the browser's Web Locks that is needed. */
 type Locks = Pick<LockManager, 'request'>;
 
 /** What goes over the channel between tabs. */

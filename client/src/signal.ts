@@ -14,6 +14,7 @@ import { report } from './error.js';
 /** A value that can be watched. */
 export interface Observable<T>
 {
+	/** What it is now. */
 	readonly value: T;
 
 	/** Calls the listener after each change, not now. Returns the function that ends it. */

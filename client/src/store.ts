@@ -37,8 +37,13 @@ export type Request<T> = (id: Id, patch: Partial<T>) => Promise<unknown>;
 /** Told of an event that was applied: the row's item (as it was, when it is gone), and the event. */
 export type StoreHandler<T> = (item: Item<T> | undefined, event: RealtimeEvent<T>) => void;
 
+/**
+ * The state manager: the rows of an entity, kept live, with local changes over them. Live while somebody has subscribed,
+ * or from start() to stop().
+ */
 export class EntityStore<T extends object = Row>
 {
+	/** What it was made with. */
 	readonly config: StoreConfig<T>;
 	private readonly state: Value<StoreState<T>>;
 	private readonly rows = new Rows((key, before, after) => this.changed(key, before, after));
@@ -59,6 +64,7 @@ export class EntityStore<T extends object = Row>
 	private unlisten: (() => void)[] = [];
 	private isPublishing = false;
 
+	/** Usually made by `client.entity()`. Nothing happens until somebody subscribes. */
 	constructor(client: RealtimeCore, config: StoreConfig<T>)
 	{
 		const { order, sort, storage, keepQueue, locks = globalThis.navigator?.locks } = config;
@@ -102,41 +108,49 @@ export class EntityStore<T extends object = Row>
 		return this.state.value;
 	}
 
+	/** The rows as they are shown, sorted. An item that did not change is the same object as before. */
 	get items(): readonly Item<T>[]
 	{
 		return this.value.items;
 	}
 
+	/** The same items by keyOf(id): the id itself for keys of one column. */
 	get itemsById(): ReadonlyMap<string, Item<T>>
 	{
 		return this.value.itemsById;
 	}
 
+	/** Whether rows are awaited, the first or fresh ones. */
 	get loading(): boolean
 	{
 		return this.value.loading;
 	}
 
+	/** What went wrong: a refused subscription, a refused write, api.list(). Null again with the next load. */
 	get error(): Error | null
 	{
 		return this.value.error;
 	}
 
+	/** The bulk operations of the entity: those that run, and those that ended lately. */
 	get bulk(): readonly BulkOperation[]
 	{
 		return this.value.bulk;
 	}
 
+	/** The rows of which somebody else changed fields that I have changed, too. */
 	get conflicts(): readonly Conflict<T>[]
 	{
 		return this.value.conflicts;
 	}
 
+	/** Whether there are conflicts. */
 	get hasConflicts(): boolean
 	{
 		return this.value.hasConflicts;
 	}
 
+	/** My changes that the server's rows do not show yet, drafts too, in order. */
 	get pending(): readonly Operation<T>[]
 	{
 		return this.value.pending;
@@ -167,6 +181,7 @@ export class EntityStore<T extends object = Row>
 		return this.itemsById.get(keyOf(id));
 	}
 
+	/** The items for which a function of the row (and the item) is true, in the order of `items`. */
 	getItemsWhere(where: (data: Readonly<T>, item: Item<T>) => boolean): Item<T>[]
 	{
 		return this.items.filter((item) => where(item.data, item));
@@ -181,12 +196,13 @@ export class EntityStore<T extends object = Row>
 		return this.getItemsWhere((data) => wanted.includes(data[field]));
 	}
 
-	/** Milliseconds since the last full load; events do not count as one. */
+	/** Milliseconds since the last full load; events do not count as one. Infinity: there was none. */
 	get cacheAge(): number
 	{
 		return this.source.cacheAge;
 	}
 
+	/** Whether the rows may not be used without a load: older than `cacheTTL`, events were missed, or caching is off. */
 	get isCacheStale(): boolean
 	{
 		return this.source.isCacheStale;
@@ -236,7 +252,10 @@ export class EntityStore<T extends object = Row>
 		});
 	}
 
-	/** Resolves when rows are there that are not stale; loads them if need be, in any case with `isForced`. */
+	/**
+	 * Resolves when rows are there that are not stale; loads them if need be, in any case with `isForced`. Begins to be live.
+	 * Rejects when the server refuses; waits while it cannot be reached.
+	 */
 	load(isForced = false): Promise<void>
 	{
 		const wasStarted = this.source.isStarted;
@@ -252,11 +271,13 @@ export class EntityStore<T extends object = Row>
 		return this.load(true);
 	}
 
+	/** Sets `loading`, for work of the application's own. The store sets it, too: with the next load or gap. */
 	setLoading(loading: boolean): void
 	{
 		this.source.setLoading(loading);
 	}
 
+	/** Sets `error`; null: takes it away. The next load takes it away, too. */
 	setError(error: Error | null): void
 	{
 		this.source.setError(error);
@@ -294,14 +315,22 @@ export class EntityStore<T extends object = Row>
 		return this.writes.replayed.add(handler as (operation: Operation, error: Error | undefined) => void);
 	}
 
-	/** For classes that extend this one: a row has come (also by `entered`), has changed, is gone (also by `left`). */
+	/** For classes that extend this one: a row has come, also by `entered`. Called when it is shown. What it throws is reported. */
 	protected onItemCreated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
+
+	/** A row has changed. */
 	protected onItemUpdated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
+
+	/** A row is gone, also by `left`; the item is as it was. */
 	protected onItemDeleted(_item: Item<T> | undefined, _event: RealtimeEvent<T>): void {}
 
 	// ---- writing
 
-	/** Creates a row. Shown at once under a key of its own until the reply says which row it is. */
+	/**
+	 * Creates a row. Shown at once under a key of its own until the reply says which row it is. The promise has the
+	 * reply; or it rejects, and nothing is shown any more: with the API's error, `refused`, `offline` (too many wait) or
+	 * `bad_request` (there is no such call).
+	 */
 	add(data: Partial<T>, request?: ((data: Partial<T>) => Promise<unknown>) | string): Promise<unknown>
 	{
 		return this.writes.add(data as Row, request);
@@ -309,14 +338,15 @@ export class EntityStore<T extends object = Row>
 
 	/**
 	 * Changes fields of a row. `request` is the API call, for custom actions too: `() => api.approve(id)`; or the
-	 * name of one of `config.requests`.
+	 * name of one of `config.requests`. Shows at once. The promise has the reply; or it rejects as that of add() does, and
+	 * the row is as if nothing had been. Rejects with `conflict` if resolve() leaves nothing of it.
 	 */
 	update(id: Id, patch: Partial<T>, request?: Request<T> | string): Promise<unknown>
 	{
 		return this.writes.update(id, patch as Row, request);
 	}
 
-	/** Deletes a row. It is shown as busy until the reply, then gone. */
+	/** Deletes a row. It is shown as busy until the reply, then gone. Rejects as add() does; the row stays then. */
 	remove(id: Id, request?: ((id: Id) => Promise<unknown>) | string): Promise<unknown>
 	{
 		return this.writes.remove(id, request);
@@ -334,7 +364,7 @@ export class EntityStore<T extends object = Row>
 		this.writes.edit(id, patch as Row);
 	}
 
-	/** Sends a row's draft. Rejects with `conflict` while it has one. */
+	/** Sends a row's draft, as update() does; nothing if there is none. Rejects with `conflict` while it has one. */
 	save(id: Id, request?: Request<T> | string): Promise<unknown>
 	{
 		return this.writes.save(id, request);
@@ -352,13 +382,17 @@ export class EntityStore<T extends object = Row>
 		this.display.setLocal(keyOf(id), fields);
 	}
 
-	/** Locks a row through the API; who has it is known from the event, or from the row. */
+	/**
+	 * Locks a row through the API; who has it is known from the event, or from the row. Rejects when the API does, and with
+	 * `bad_request` when it has no lock(). stop() gives it back.
+	 */
 	async lock(id: Id, type?: string): Promise<void>
 	{
 		await this.api('lock')(id, type);
 		this.held.add(keyOf(id));
 	}
 
+	/** Gives a lock back through the API; with `isForced` another's, too. Rejects as lock() does. */
 	async unlock(id: Id, isForced = false): Promise<void>
 	{
 		this.held.delete(keyOf(id));

@@ -16,6 +16,7 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 	/** Called once when the stream ends, however it ends. */
 	onend: () => void = () => {};
 
+	/** Buffers at most `limit` events. */
 	constructor(private readonly limit = 10000)
 	{
 	}
@@ -62,6 +63,7 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 		this.onend();
 	}
 
+	/** The next event, as soon as there is one. Rejects, once, with the error that has ended the stream. */
 	next(): Promise<IteratorResult<E>>
 	{
 		if (this.#buffer.length > 0)
@@ -74,6 +76,7 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 		return error ? Promise.reject(error) : Promise.resolve({ value: undefined, done: true });
 	}
 
+	/** Ends the stream and forgets what is buffered. */
 	return(): Promise<IteratorResult<E>>
 	{
 		this.#buffer.length = 0;
@@ -81,6 +84,7 @@ export class EventStream<E> implements AsyncIterableIterator<E>
 		return Promise.resolve({ value: undefined, done: true });
 	}
 
+	/** For `for await`: the stream itself. It can be read once. */
 	[Symbol.asyncIterator](): this
 	{
 		return this;

@@ -30,21 +30,32 @@ export interface ChannelHandler
 	closed(code: number, reason: string): void;
 }
 
+/** What a transport opens a channel with. */
 export interface ChannelContext
 {
 	/** The notifier, without the path of a transport. */
 	base: URL;
+
+	/** For the requests of a one-way channel. On one with send() the connection sends it. */
 	token: string | undefined;
 
 	/** The subscriptions, as messages of the protocol; asked for each time they are sent. */
 	subscriptions(): object[];
+
+	/** What requests are made with. */
 	fetch: typeof fetch;
+
+	/** What sockets are made of; undefined: there are none. */
 	WebSocket: typeof WebSocket | undefined;
 }
 
+/** A way to the notifier. An application may bring its own. */
 export interface Transport
 {
+	/** What `Status.transport` says. */
 	readonly name: string;
+
+	/** Opens a channel. What fails is told by `closed`; an exception is taken for that, too. */
 	open(context: ChannelContext, handler: ChannelHandler): Channel;
 }
 

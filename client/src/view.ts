@@ -32,6 +32,8 @@ export interface Sink
 
 	/** All that this position has seen is delivered. */
 	position?(position: string): void;
+
+	/** The server refuses the subscription, or has ended it. It is asked for again at the next connection. */
 	error?(error: RealtimeError): void;
 }
 

@@ -5,6 +5,7 @@
 
 import { address, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
 
+/** A WebSocket, the first choice. */
 export const webSocket: Transport = {
 	name: 'websocket',
 

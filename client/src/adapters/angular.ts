@@ -22,25 +22,40 @@ export type Answer = ObservableInput<unknown>;
 /** The API of the application; an injected service, say. Each may be missing. */
 export interface StateManagerApi<T>
 {
+	/** All rows, for when the notifier cannot be reached. */
 	list?(): ObservableInput<T[]>;
+
+	/** Creates a row. */
 	create?(data: Partial<T>): Answer;
+
+	/** Changes fields of a row. */
 	update?(id: Id, patch: Partial<T>): Answer;
+
+	/** Deletes a row. */
 	remove?(id: Id): Answer;
+
+	/** Locks a row for this user, or refuses. */
 	lock?(id: Id, type?: string): Answer;
+
+	/** Gives a lock back; with `isForced` another's, too. */
 	unlock?(id: Id, isForced: boolean): Answer;
 
-	/** In place of `update` for approveItem() and rejectItem(). */
+	/** In place of `update` for approveItem(). */
 	approve?(id: Id): Answer;
+
+	/** In place of `update` for rejectItem(). */
 	reject?(id: Id, reason?: string): Answer;
 }
 
 /** A call in place of `api.update`. */
 export type ItemRequest<T> = (id: Id, patch: Partial<T>) => Answer;
 
+/** What a state manager is told when it is made: what a store is, with the API as Angular has it. */
 export type StateManagerConfig<T extends object> = Omit<StoreConfig<T>, 'api' | 'requests'> & {
+	/** How writes are sent. What needs a call that is missing rejects with `bad_request`. */
 	api?: StateManagerApi<T>;
 
-	/** Further calls by name. */
+	/** Further calls by name, for updateItem(). */
 	requests?: Record<string, ItemRequest<T>>;
 };
 
@@ -146,17 +161,34 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 {
 	/** All that is not here: drafts, locks, reading more. */
 	readonly store: EntityStore<T>;
+
+	/** Everything that the store shows. */
 	readonly state: Signal<StoreState<T>>;
+
+	/** The rows as they are shown, sorted. */
 	readonly items: Signal<readonly Item<T>[]>;
+
+	/** Whether rows are awaited. */
 	readonly loading: Signal<boolean>;
+
+	/** What went wrong; null again with the next load. */
 	readonly error: Signal<Error | null>;
+
+	/** The rows of which somebody else changed fields that I have changed, too. */
 	readonly conflicts: Signal<readonly Conflict<T>[]>;
+
+	/** Whether there are conflicts. */
 	readonly hasConflicts: Signal<boolean>;
+
+	/** My changes that the server's rows do not show yet. */
 	readonly pending: Signal<readonly Operation<T>[]>;
+
+	/** The bulk operations of the entity. */
 	readonly bulk: Signal<readonly BulkOperation[]>;
 	private readonly api: StateManagerApi<T>;
 	private readonly ends: (() => void)[] = [];
 
+	/** Needs an injection context, with what provideRealtime() provides. */
 	constructor({ api = {}, requests = {}, ...config }: StateManagerConfig<T>)
 	{
 		const part = <K extends keyof StoreState<T>>(name: K) => computed(() => this.state()[name], { equal: same });
@@ -180,9 +212,13 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 		inject(DestroyRef).onDestroy(() => this.ends.forEach((end) => end()));
 	}
 
-	/** A row has come (also by `entered`), has changed, is gone (also by `left`). Called when it shows. */
+	/** A row has come, also by `entered`. Called when it shows. */
 	protected onItemCreated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
+
+	/** A row has changed. */
 	protected onItemUpdated(_item: Item<T>, _event: RealtimeEvent<T>): void {}
+
+	/** A row is gone, also by `left`; the item is as it was. */
 	protected onItemDeleted(_item: Item<T> | undefined, _event: RealtimeEvent<T>): void {}
 
 	/** Calls the handler for each event of an action (`*`: all), until the injector is destroyed. */
@@ -191,39 +227,50 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 		this.ends.push(this.store.on(action, handler));
 	}
 
-	/** These read a signal: in a template or a computed() they follow the items. */
+	/** An item by its id. Reads a signal: in a template or a computed() it follows the items. */
 	getItem(id: Id): Item<T> | undefined
 	{
 		return this.items() && this.store.get(id);
 	}
 
+	/** The items for which a function of the row (and the item) is true. Reads a signal. */
 	getItemsWhere(where: (data: Readonly<T>, item: Item<T>) => boolean): Item<T>[]
 	{
 		return this.items().filter((item) => where(item.data, item));
 	}
 
+	/** The items whose `statusField` has this value, or one of these. Reads a signal. */
 	getItemsByStatus(status: unknown): Item<T>[]
 	{
 		return this.items() && this.store.getItemsByStatus(status);
 	}
 
+	/** Creates a row, shown at once. `request` is a call in place of `api.create`. Rejects as EntityStore.add() does. */
 	addItem(data: Partial<T>, request?: (data: Partial<T>) => Answer): Promise<unknown>
 	{
 		return this.store.add(data, request && ((now) => settle(request(now))));
 	}
 
-	/** Changes fields, at once. `request` is for custom actions: a call in place of `api.update`, or the name of one. */
+	/**
+	 * Changes fields, at once. `request` is for custom actions: a call in place of `api.update`, or the name of one. Rejects
+	 * as EntityStore.update() does.
+	 */
 	updateItem(id: Id, patch: Partial<T>, request?: ItemRequest<T> | string): Promise<unknown>
 	{
 		return this.store.update(id, patch,
 			typeof request === 'function' ? (now, fields) => settle(request(now, fields)) : request);
 	}
 
+	/** Sets the status to `approved`, or what `patch` says, at once; sent by `api.approve`, or else by `api.update`. */
 	approveItem(id: Id, patch = this.status('approved')): Promise<unknown>
 	{
 		return this.updateItem(id, patch, this.store.config.requests!.approve && 'approve');
 	}
 
+	/**
+	 * Sets the status to `rejected`, or what `patch` says, at once; sent by `api.reject`. Without that `api.update` gets the
+	 * patch alone: the reason must be in it.
+	 */
 	rejectItem(id: Id, reason?: string, patch = this.status('rejected')): Promise<unknown>
 	{
 		const { api } = this;
@@ -231,11 +278,13 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 		return this.updateItem(id, patch, api.reject && ((now) => api.reject!(now, reason)));
 	}
 
+	/** Deletes a row, shown as busy until the reply. `request` is a call in place of `api.remove`. */
 	deleteItem(id: Id, request?: (id: Id) => Answer): Promise<unknown>
 	{
 		return this.store.remove(id, request && ((now) => settle(request(now))));
 	}
 
+	/** Resolves a row's conflict, as EntityStore.resolve() does. */
 	resolveConflict(id: Id, how: Resolution<T>): Promise<unknown>
 	{
 		return this.store.resolve(id, how);
@@ -247,11 +296,13 @@ export abstract class BaseRealtimeStateManager<T extends object = Row>
 		return this.store.load(isForced);
 	}
 
+	/** Sets `loading`, for work of the application's own. */
 	setLoading(loading: boolean): void
 	{
 		this.store.setLoading(loading);
 	}
 
+	/** Sets `error`; null: takes it away. */
 	setError(error: Error | null): void
 	{
 		this.store.setError(error);

@@ -21,8 +21,10 @@ export function useObservable<T>(observable: Observable<T>, onServer = observabl
 	return useSyncExternalStore(subscribe, () => observable.value, () => onServer);
 }
 
-/** What a store shows, or what is chosen of it: then renders again only when that is not the same. */
+/** What a store shows. It is live while the component is mounted. */
 export function useEntity<T extends object>(store: EntityStore<T>): StoreState<T>;
+
+/** What is chosen of what a store shows: renders again only when that is not the same. */
 export function useEntity<T extends object, R>(store: EntityStore<T>, choose: (state: StoreState<T>) => R,
 	isSame?: (a: R, b: R) => boolean): R;
 export function useEntity<T extends object>(store: EntityStore<T>, choose: (state: StoreState<T>) => unknown = (state) => state,

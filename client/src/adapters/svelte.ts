@@ -12,6 +12,7 @@ import { isServer, unloaded } from './common.js';
 /** The contract: calls `run` at once, and after each change. */
 export interface Readable<T>
 {
+	/** Calls `run` now and after each change, until the function that it returns is called. */
 	subscribe(this: void, run: (value: T) => void, invalidate?: () => void): () => void;
 }
 

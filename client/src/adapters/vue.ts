@@ -35,7 +35,10 @@ export function useObservable<T>(observable: MaybeRefOrGetter<Observable<T>>,
 
 /** What a store shows, each part a ref. */
 export type EntityRefs<T extends object> =
-	{ readonly [K in keyof StoreState<T>]: ComputedRef<StoreState<T>[K]> } & { readonly state: Readonly<ShallowRef<StoreState<T>>> };
+	{ readonly [K in keyof StoreState<T>]: ComputedRef<StoreState<T>[K]> } & {
+		/** All parts in one object. */
+		readonly state: Readonly<ShallowRef<StoreState<T>>>;
+	};
 
 /** What a store shows, live while the scope is. Which store that is may change, as with useObservable(). */
 export function useEntity<T extends object>(store: MaybeRefOrGetter<EntityStore<T>>): EntityRefs<T>
