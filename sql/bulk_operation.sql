@@ -95,6 +95,11 @@ SELECT realtime.bulk_complete(:'id');
 SELECT action, data FROM bulkop_events('unknown total')
 UNION ALL SELECT action, data FROM bulkop_events('nothing to do')
 UNION ALL SELECT action, data FROM bulkop_events('more than total');
+-- The time that is left, in whole seconds: not known without a total, nothing when all is done.
+SELECT DISTINCT event -> 'data' ->> 'operation' AS operation, CASE WHEN event -> 'data' ->> 'estimatedTimeRemaining' ~ '^[1-9]\d*$'
+	THEN 'some' ELSE event -> 'data' ->> 'estimatedTimeRemaining' END AS remaining
+FROM realtime.event WHERE feature = 'bulkop' AND action = 'bulk_progress'
+	AND event -> 'data' ->> 'operation' IN ('plain', 'unknown total', 'more than total') ORDER BY 1;
 
 --
 -- Aborts

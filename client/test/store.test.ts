@@ -402,6 +402,33 @@ test('handlers: once per event, after all is shown, also of a class; one that th
 	assert.equal(log[6], 'deleted 1 ok');
 });
 
+test('handlers of bulk operations, locks and conflicts: once each, when it shows', async (t) =>
+{
+	const { server, store } = await open(t);
+	const log: string[] = [];
+
+	for (const action of ['bulk_started', 'bulk_progress', 'bulk_completed', 'bulk_failed'])
+		store.on(action, (item, event) => log.push(`${event.action} ${item} ${store.bulk.map(({ status, percentage }) => `${status} ${percentage}`)}`));
+	for (const action of ['locked', 'unlocked'])
+		store.on(action, (item, event) => log.push(`${event.action} ${item!.id} ${item!.isLocked} ${item!.lockedBy}`));
+	store.onConflict(({ id, kind }) => log.push(`${kind} ${id} ${store.get(id)!.hasConflict}`));
+	for (const [action, id, data] of [['bulk_started', 'x', { operationId: 'x', operation: 'import', total: 2 }],
+		['bulk_progress', 'x', { operationId: 'x', completed: 1, failed: 0, percentage: 50 }], ['bulk_completed', 'x', { operationId: 'x', completed: 2, failed: 0 }],
+		['bulk_failed', 'y', { operationId: 'y', reason: 'aborted' }], ['locked', '1', { lockedBy: 'ann' }], ['unlocked', '1', null]] as const)
+	{
+		const { length } = log;
+
+		server.database.emit(action, id, data);
+		await until(() => log.length > length);
+	}
+	store.edit('2', { status: 'mine' });
+	server.database.update('2', { status: 'theirs' });
+	server.database.update('2', { total: 1 });
+	await until(() => store.get('2')!.data.total === 1);
+	assert.deepEqual(log, ['bulk_started undefined running null', 'bulk_progress undefined running 50', 'bulk_completed undefined completed 100',
+		'bulk_failed undefined completed 100,failed null', 'locked 1 true ann', 'unlocked 1 false null', 'changed 2 true']);
+});
+
 test('client-only fields survive changes of the row, and are never sent', async (t) =>
 {
 	const { server, api, store } = await open(t, { canEdit: ({ status }) => status === 'new', canDelete: () => false });

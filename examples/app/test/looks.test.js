@@ -177,18 +177,38 @@ test('by keyboard alone: tabs, filters, an approval, a dialog; focus is never lo
 	await ann.close();
 });
 
-test('the indicator\'s other states: connecting, disconnected', async () =>
+test('the indicator: five states, each with a text and a picture, and why there is no connection', async () =>
 {
 	const context = await stage.browser.newContext({ viewport: { width: 1366, height: 850 } });
 	const page = await context.newPage();
+	const sockets = [];
+	let answer = () => {};		// none
+	const shows = async (state, text, picture) =>
+	{
+		await page.waitForSelector(`.connection[data-state=${state}]`);
+		assert.match(await page.textContent('.connection'), text);
+		assert.equal(await page.locator(`.connection .picture svg.${picture}`).count(), 1, state);
+	};
 
-	await page.routeWebSocket(/\/v1\/ws/, () => {});		// never answers
+	await page.routeWebSocket(/\/v1\/ws/, (socket) =>
+	{
+		sockets.push(socket);
+		answer(socket);
+	});
 	await page.goto(`${stage.notifier.url}/?user=ann`);
-	await page.waitForSelector('.connection[data-state=connecting]');
-	assert.match(await page.textContent('.connection'), /Connecting/);
+	await shows('connecting', /Connecting/, 'wait');
 	await page.evaluate('model.client.close()');
-	await page.waitForSelector('.connection[data-state=disconnected]');
-	assert.match(await page.textContent('.connection'), /Not connected/);
+	await shows('disconnected', /Not connected.*closed/, 'off');
+	answer = (socket) => socket.connectToServer();
+	await page.evaluate('model.client.connect()');
+	await shows('connected', /Live/, 'live');
+	answer = () => {};
+	await sockets.at(-1).close({ code: 1012, reason: 'restart' });
+	await shows('reconnecting', /Reconnecting.*the server restarts/, 'wait');
+	await page.evaluate('model.client.close()');
+	answer = (socket) => void socket.close({ code: 4001, reason: 'unauthorized' });		// also the fresh token that follows
+	await page.evaluate('model.client.connect()');
+	await shows('error', /No connection.*the session was refused/, 'warning');
 	await context.close();
 });
 

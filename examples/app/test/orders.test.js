@@ -101,6 +101,25 @@ test('a new order shows at once, once, and gets its number', async () =>
 	assert.equal(await ann.page.locator('#panel-orders h3 b').count(), 0);		// markup in data is text
 });
 
+test('a card stays the same element while its row changes and others come and go', async () =>
+{
+	const id = await stage.order('Keyed');
+
+	await ann.shows(id, 'Keyed');
+	await ann.card(id).evaluate((card) => { card.mark = 'the same'; });
+	const other = await stage.order('Above it');
+
+	await ann.shows(other, 'Above it');
+	await ann.press(id, 'Approve');
+	await ann.shows(id, 'approved by Ann');
+	await ann.settled();
+	await stage.sql("UPDATE orders.orders SET customer = 'Renamed' WHERE id = $1", [id]);
+	await ann.shows(id, 'Renamed');
+	await stage.sql('DELETE FROM orders.orders WHERE id = $1', [other]);
+	await ann.card(other).waitFor({ state: 'detached' });
+	assert.equal(await ann.card(id).evaluate((card) => card.mark), 'the same');
+});
+
 test('a lock greys the others\' buttons, is refused in the database, and is forced by an admin', async () =>
 {
 	const id = await stage.order('Lock me');
