@@ -125,6 +125,7 @@ export class Outbox
 
 		if (this.host.isOffline())
 		{
+			this.endWait();
 			this.pending.ops.filter(({ state, isDue }) => state === 'waiting' && isDue).forEach((op) => this.hold(op));
 			return;
 		}
@@ -141,10 +142,9 @@ export class Outbox
 	/** The rows have what others did: what was held goes, and what waits for a retry. */
 	release(): void
 	{
+		this.endWait();
 		if (this.host.isOffline())
 			return;
-		clearTimeout(this.catchUp);
-		this.catchUp = undefined;
 		for (const op of [...this.held, ...this.retrying.keys()])
 		{
 			clearTimeout(this.retrying.get(op));
@@ -169,13 +169,16 @@ export class Outbox
 			if (!this.pending.ops.includes(op))
 				this.held.delete(op);
 		}
-		if (this.held.size === 0 || this.catchUp !== undefined)
-			return;
-		this.catchUp = setTimeout(() =>
-		{
-			this.catchUp = undefined;
-			this.release();
-		}, this.limits.catchUpTimeout);
+		if (this.held.size === 0)
+			this.endWait();
+		else
+			this.catchUp ??= setTimeout(() => this.release(), this.limits.catchUpTimeout);
+	}
+
+	private endWait(): void
+	{
+		clearTimeout(this.catchUp);
+		this.catchUp = undefined;
 	}
 
 	private async send(op: PendingOperation): Promise<void>

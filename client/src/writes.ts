@@ -187,6 +187,8 @@ export class Writes
 			this.drop(op);
 			op.reject(new RealtimeError('cleared', 'the changes were dropped'));
 		}
+		// Nothing waits for the rows any more.
+		this.outbox.pump();
 	}
 
 	/** Takes the changes that a former page has left. */

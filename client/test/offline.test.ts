@@ -106,6 +106,61 @@ test('in order: what is changed while the rows catch up does not overtake what w
 	assert.deepEqual(api.calls, ['update 1 {"status":"a"}', 'update 2 {"status":"b"}', 'update 2 {"status":"c"}']);
 });
 
+/** The timers of so many milliseconds that run. */
+function timersOf(t: TestContext, ms: number): Set<unknown>
+{
+	const { setTimeout: set, clearTimeout: clear } = globalThis;
+	const running = new Set<unknown>();
+
+	t.mock.method(globalThis, 'setTimeout', (work: () => void, after?: number) =>
+	{
+		const timer = set(() =>
+		{
+			running.delete(timer);
+			work();
+		}, after);
+
+		if (after === ms)
+			running.add(timer);
+		return timer;
+	});
+	t.mock.method(globalThis, 'clearTimeout', (timer: NodeJS.Timeout) =>
+	{
+		running.delete(timer);
+		clear(timer);
+	});
+	return running;
+}
+
+test('the wait for the rows ends when the network goes again, and begins anew; it ends with clear(), and nothing waits after that', async (t) =>
+{
+	const page = browser(t);
+	const { server, client, api, store } = await open(t, { catchUpTimeout: 123457 });
+	const waits = timersOf(t, 123457);
+
+	server.blocked.add('websocket').add('events').add('poll');
+	server.drop();
+	page.goOffline();
+	const saving = store.update('1', { status: 'mine' });
+
+	assert.equal(waits.size, 0);
+	page.goOnline();
+	const [first] = waits;
+
+	assert.equal(waits.size, 1);
+	page.goOffline();
+	assert.equal(waits.size, 0, 'it would end too early');
+	page.goOnline();
+	assert.equal(waits.size, 1);
+	assert.ok(!waits.has(first));
+	store.clear();
+	await assert.rejects(saving, { code: 'cleared' });
+	assert.equal(waits.size, 0, 'nothing waits');
+	await store.update('2', { status: 'next' });
+	assert.deepEqual(api.calls, ['update 2 {"status":"next"}']);
+	assert.notEqual(client.status.value.state, 'connected');
+});
+
 // ---- over a reload
 
 let names = 0;

@@ -347,6 +347,7 @@ class World
 	end(): void
 	{
 		this.setOffline(false);
+		this.store.clear();			// no timer of what is held outlives its world
 		this.store.stop();
 		this.client.close();
 		this.server.drop();
