@@ -216,14 +216,15 @@ ws_close(struct peer *peer, unsigned code, const char *reason)
 		write_close(peer);
 }
 
-/* The peer did what it must not: counted and logged by the code that the protocol has for it, without what it sent. */
+/* The peer did what it must not: counted and logged by its code in the protocol, without what was sent. */
 static void
 fail(struct peer *peer, unsigned code, const char *why)
 {
 	const char *name = code == WEBSOCKET_TOO_LARGE ? CODE_TOO_LARGE : CODE_BAD_FRAME;
 
 	stats_refused(name);
-	log_write(LOG_LEVEL_WARNING, "refused", "code=%s reason=%s close=%u address=%s", name, why, code, peer->address);
+	log_write(LOG_LEVEL_WARNING, "refused", "code=%s reason=%s close=%u address=%s", name, why, code,
+			  peer->address);
 	peer_close(peer, code, why);
 	if (peer->is_cut || peer->state != PEER_WEBSOCKET)
 		return;
