@@ -63,14 +63,14 @@ export class Outbox
 	{
 	}
 
-	/** Adds a change and sends it when its turn comes. The promise has the reply, or the error. */
-	put(op: NewOperation): Promise<unknown>
+	/** Adds a change, or what a draft becomes, and sends it when its turn comes. The promise has the reply, or the error. */
+	put(op: NewOperation, draft?: PendingOperation): Promise<unknown>
 	{
 		if (this.isFull)
 			return Promise.reject(new RealtimeError('offline', 'offline, and no more changes can wait'));
 		return new Promise((resolve, reject) =>
 		{
-			const added = this.add({ ...op, state: 'waiting', resolve, reject });
+			const added = this.add({ ...op, state: 'waiting', resolve, reject }, draft);
 
 			// In order: nothing overtakes what is held.
 			if (this.held.size > 0)
@@ -79,10 +79,10 @@ export class Outbox
 		});
 	}
 
-	/** Adds an operation as it is. */
-	add(op: Omit<PendingOperation, 'tx' | 'row' | 'attempts' | 'isDue' | 'isSynced'>): PendingOperation
+	/** Adds an operation as it is. A draft stays the same object: what is undecided about it goes with it. */
+	add(op: Omit<PendingOperation, 'tx' | 'row' | 'attempts' | 'isDue' | 'isSynced'>, draft = {}): PendingOperation
 	{
-		const full = { ...op, tx: undefined, row: undefined, attempts: 0, isDue: true, isSynced: false };
+		const full = Object.assign(draft, { ...op, tx: undefined, row: undefined, attempts: 0, isDue: true, isSynced: false });
 
 		this.pending.ops.push(full);
 		this.host.touch(op.key);

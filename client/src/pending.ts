@@ -13,7 +13,8 @@
 //	  values, by the order in which the stream brings transactions (which is commit order), and by
 //	  what positions cover.
 // 3. While a write is under way its transaction is not known: a change that comes meanwhile may be its own.
-//	  It stays undecided until all writes that were under way when it came have been answered.
+//	  It stays undecided until one reply names it, or all writes that were under way when it came have been answered.
+//	  What it may conflict with is not sent until then.
 // 4. For changes not sent yet, `baseline` is the server's value that the change was made on. My own
 //	  transactions move it; another's do not: the field conflicts while base, baseline and mine are three.
 // 5. For a write that was sent, the conflict shows after the fact: mine has overwritten theirs.
@@ -114,6 +115,9 @@ interface Undecided
 	to: unknown;
 	cause: Cause;
 	order: number;
+
+	/** The operation was on its way already, or saved. */
+	isSent: boolean;
 	waits: Set<PendingOperation>;
 	answered: PendingOperation[];
 }
@@ -183,27 +187,38 @@ export class Pending
 	/** A field of an operation changed in the base: decides whose change it is, now or later. */
 	private judge(op: PendingOperation, field: string, to: unknown, cause: Cause): void
 	{
-		const { flying } = this;
-		const undecided = { op, field, to, cause, order: this.count, waits: new Set(flying), answered: [] };
-
-		if (flying.length > 0 && !(cause.tx !== undefined && this.mine.has(cause.tx)))
-			this.undecided.push(undecided);
-		else
-			this.decide(undecided);
+		this.undecided.push({
+			op, field, to, cause, order: this.count, isSent: op.state === 'sending' || op.state === 'sent',
+			waits: new Set(this.flying), answered: []
+		});
+		this.decideAll();
 	}
 
-	private decide({ op, field, to, cause, order, answered }: Undecided): void
+	/** Decides what can be: all of known transactions, and what waits for no reply. */
+	private decideAll(): void
 	{
-		// What a load shows may be what a write did that was under way: if it covers that and has its value.
-		const isMine = cause.tx !== undefined ? this.mine.has(cause.tx) : answered.some((other) =>
-			other.tx !== undefined && covers(cause.at, other.tx) && equal(other.patch[field], to));
+		const isReady = ({ waits, cause: { tx } }: Undecided) => waits.size === 0 || (tx !== undefined && this.mine.has(tx));
+		const ready = this.undecided.filter(isReady);
 
-		if (isMine)
+		this.undecided = this.undecided.filter((one) => !isReady(one));
+		ready.forEach((one) => this.decide(one));
+	}
+
+	private decide({ op, field, to, cause, order, isSent, answered }: Undecided): void
+	{
+		// A load does not say whose change it shows, nor a reply without transaction what it did: that is mine which has
+		// the value that I have saved.
+		const isSaved = (other: PendingOperation) => other.state === 'sent' && other.key === op.key && equal(other.patch[field], to) &&
+			(other.tx === undefined || (cause.tx === undefined && (!cause.at || covers(cause.at, other.tx))));
+
+		if ((cause.tx !== undefined && this.mine.has(cause.tx)) || [...answered, ...this.ops].some(isSaved))
 		{
 			op.baseline[field] = to;
+			// What came before and is decided later does not take the baseline back.
+			this.undecided = this.undecided.filter((one) => one.op !== op || one.field !== field || one.isSent || one.order > order);
 			return;
 		}
-		if (op.state !== 'sent' || op.tx === undefined || cause.tx === undefined && !cause.at)
+		if (!isSent || op.state !== 'sent' || op.tx === undefined || (cause.tx === undefined && !cause.at))
 			return;
 
 		const mine = this.seen.get(op.tx);
@@ -232,15 +247,12 @@ export class Pending
 	/** A write has been answered, whatever the answer: what waited for it may be decided. */
 	landed(op: PendingOperation): void
 	{
-		const ready = this.undecided.filter((one) =>
+		for (const one of this.undecided)
 		{
 			if (one.waits.delete(op))
 				one.answered.push(op);
-			return one.waits.size === 0;
-		});
-
-		this.undecided = this.undecided.filter((one) => one.waits.size > 0);
-		ready.forEach((one) => this.decide(one));
+		}
+		this.decideAll();
 	}
 
 	/** Drops an operation: the base has it, or it failed. */
@@ -281,14 +293,14 @@ export class Pending
 		}
 	}
 
-	/** The fields of an operation not sent yet that conflict; `row` is the base's. */
-	conflictFields(op: PendingOperation, row: Row | undefined): string[]
+	/** The fields of an operation not sent yet that conflict, or with `orMay` may do so; `row` is the base's. */
+	conflictFields(op: PendingOperation, row: Row | undefined, orMay = false): string[]
 	{
 		if (!this.isDetecting || op.kind !== 'update' || (op.state !== 'draft' && op.state !== 'waiting'))
 			return [];
 		return Object.keys(op.patch).filter((field) => !equal(row?.[field], op.baseline[field]) &&
 			!equal(row?.[field], op.patch[field]) &&
-			!this.undecided.some((one) => one.op === op && one.field === field));
+			(orMay || !this.undecided.some((one) => one.op === op && one.field === field)));
 	}
 
 	/** What is shown for a row: its base with the operations over it; undefined: it is not shown. */

@@ -45,7 +45,7 @@ export class Writes
 			read: (reply) => readReply(reply),
 			isOffline: isOffline ?? (() => globalThis.navigator?.onLine === false),
 			isBehind: () => source.isStarted && source.isBehind,
-			isConflicting: (op) => pending.conflictFields(op, this.rowOf(op.key)).length > 0,
+			isConflicting: (op) => pending.conflictFields(op, this.rowOf(op.key), true).length > 0,
 			replied: (op, tx, row) => this.replied(op, tx, row),
 			failed: (op, error) => this.failed(op, error),
 			touch: (key) => display.touch(key)
@@ -119,7 +119,7 @@ export class Writes
 			// What cannot wait stays a draft.
 			if (!isFull)
 				this.drop(draft);
-			return this.outbox.put({ kind: 'update', key, id, patch: draft.patch, baseline: draft.baseline, name, request: send });
+			return this.outbox.put({ kind: 'update', key, id, patch: draft.patch, baseline: draft.baseline, name, request: send }, draft);
 		});
 	}
 
