@@ -38,7 +38,10 @@ interface Own
 	/** It was made offline. */
 	isQueued: boolean;
 
-	/** How many commits of the log were applied when it was made, or sent in the end. */
+	/** How many commits of the log were applied when each field was changed. */
+	made: Record<string, number>;
+
+	/** The same when it was made, or sent in the end. */
 	seen: number;
 	tx: string | undefined;
 	state: 'open' | 'failed' | 'dropped';
@@ -55,6 +58,9 @@ class World
 	readonly calls: Call[] = [];
 	readonly own: Own[] = [];
 	readonly others: Transaction[] = [];
+
+	/** My changes that are not sent, of each row. */
+	readonly drafts = new Map<string, Pick<Own, 'id' | 'patch' | 'made'>>();
 	readonly notes: string[] = [];
 	private lastId = 100;
 	hasGap = false;
@@ -106,9 +112,14 @@ class World
 	}
 
 	/** A write of mine; what becomes of it is noted. */
-	private write(kind: Own['kind'], id: string, patch: Row, work: (request: () => Promise<unknown>) => Promise<unknown>): void
+	private write(kind: Own['kind'], id: string, patch: Row, work: (request: () => Promise<unknown>) => Promise<unknown>,
+		made?: Own['made']): void
 	{
-		const op: Own = { kind, id, patch, isQueued: this.isOffline, seen: this.applied, tx: undefined, state: 'open' };
+		const { applied } = this;
+		const op: Own = {
+			kind, id, patch, isQueued: this.isOffline, seen: applied, tx: undefined, state: 'open',
+			made: made ?? Object.fromEntries(Object.keys(patch).map((field) => [field, applied]))
+		};
 
 		this.own.push(op);
 		work(this.request(op)).catch((error) =>
@@ -203,16 +214,30 @@ class World
 				break;
 			case 'edit':
 				if (store.get(id))
+				{
+					const draft = this.drafts.get(id) ?? { id, patch: {}, made: {} };
+
+					for (const name of Object.keys(patch))
+						draft.made[name] ??= this.applied;
+					Object.assign(draft.patch, patch);
+					this.drafts.set(id, draft);
 					store.edit(id, patch);
+				}
 				break;
 			case 'save':
 			{
 				const draft = store.pending.find((op) => op.key === id && op.state === 'draft');
 
 				if (draft)
-					this.write('update', id, { ...draft.patch }, (request) => store.save(id, request));
+					this.write('update', id, { ...draft.patch }, (request) => store.save(id, request), this.drafts.get(id)!.made);
+				if (!store.pending.some((op) => op.key === id && op.state === 'draft'))
+					this.drafts.delete(id);
 				break;
 			}
+			case 'discard':
+				this.drafts.delete(id);
+				store.discard(id);
+				break;
 			case 'offline':
 				this.setOffline(true);
 				break;
@@ -490,6 +515,43 @@ test('conflicts of sent writes are exactly where another changed my field betwee
 		}
 		assert.deepEqual([...found].sort(), [...expected].sort());
 		world.checkEqual();
+	});
+});
+
+test('what is not sent conflicts exactly where another\'s value is neither mine nor what mine was made on, by then', async (t) =>
+{
+	await check(t, { ...traffic, update: 12, edit: 6, save: 2, discard: 1, drop: 1, offline: 1, online: 2 }, async (world) =>
+	{
+		const { log } = world.server.database;
+		const waiting = world.own.filter(({ state, tx }) => state === 'open' && tx === undefined);
+		const expected = new Set<string>();
+		const found = world.store.conflicts.flatMap(({ id, fields: conflicting }) => Object.keys(conflicting).map((field) => `${id as Id}.${field}`));
+
+		for (const [key, conflicting] of world.store['waiting'].overwritten)		// of what was sent: another property's
+			[...conflicting.keys()].forEach((field) => expected.add(`${key}.${field}`));
+		for (const { id, patch, made } of [...waiting, ...world.drafts.values()])
+		{
+			for (const [field, value] of Object.entries(patch))
+			{
+				let [baseline, last]: unknown[] = [undefined, undefined];
+
+				for (const [i, { tx, changes }] of log.entries())
+				{
+					const isMine = i < made[field]! || world.own.some((other) => other.tx === String(tx));
+
+					for (const { data } of changes.filter((change) => change.id === id))
+					{
+						// What I have saved myself is what my next change is made on.
+						if (isMine && (data as Row)[field] !== last)
+							baseline = (data as Row)[field];
+						last = (data as Row)[field];
+					}
+				}
+				if (last !== baseline && last !== value)
+					expected.add(`${id}.${field}`);
+			}
+		}
+		assert.deepEqual([...new Set(found)].sort(), [...expected].sort());
 	});
 });
 
