@@ -5,8 +5,8 @@
  *	  A consumer of events for benchmarks, as cheap as one can be: it reads and counts.
  *
  * "log" follows realtime.commit_log as a notifier does.  Model:
- * 1. Polling: rows that the poll's snapshot sees and the last one did not; every FAST_MS while rows
- *	  come, every SLOW_MS while none do.
+ * 1. Polling: rows that the poll's snapshot sees and the last one did not. It rests as long as a poll that had some took;
+ *	  then a commit wakes the server's wait, at the latest after FAST_MS while rows come, SLOW_MS while none do.
  * 2. After IDLE_POLLS empty polls it asks the other connection to arm the doorbell, and polls on
  *	  while that waits (at most LOCK_TIMEOUT_MS) for writers that were told not to ring.
  * 3. Armed: one last poll, then it sleeps until the bell rings or FALLBACK_MS have passed. A ring
@@ -24,11 +24,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libpq-fe.h>
 
 enum
 {
+	REST_MAX_US = 2000,
 	FAST_MS = 5,
 	SLOW_MS = 10,
 	IDLE_POLLS = 3,
@@ -240,6 +242,16 @@ sleep_armed(struct reader *reader)
 	PQclear(query(reader->bell, "SELECT realtime.disarm()"));
 }
 
+/* Microseconds of a clock that only goes forward. */
+static long
+clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 /* Follows the log until the end. */
 static void
 follow_log(struct reader *reader)
@@ -267,7 +279,9 @@ follow_log(struct reader *reader)
 
 	while (!is_ending)
 	{
+		long		began = clock_us();
 		bool		is_busy = poll_log(reader) > 0;
+		long		took = clock_us() - began;
 
 		idle = is_busy ? 0 : idle + 1;
 		take_notifications(reader, reader->bell);
@@ -290,7 +304,10 @@ follow_log(struct reader *reader)
 				die("arm", reader->bell);
 			is_arming = true;
 		}
-		poll(NULL, 0, is_busy ? FAST_MS : SLOW_MS);	/* not on input: bells need no poll now */
+		if (is_busy)			/* not on input: bells need no poll now */
+			usleep((useconds_t) (took < REST_MAX_US ? took : REST_MAX_US));
+		snprintf(sql, sizeof(sql), "SELECT realtime.await(%d)", is_busy ? FAST_MS : SLOW_MS);
+		PQclear(query(reader->log, sql));
 	}
 	poll_log(reader);
 	PQfinish(reader->bell);

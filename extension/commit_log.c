@@ -57,6 +57,7 @@
 #include "entity.h"
 #include "guc.h"
 #include "housekeeping.h"
+#include "waiter.h"
 #include "json.h"
 
 #define LOG_CHILDREN 4
@@ -291,6 +292,7 @@ realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn, const struct varle
 	for (int i = 0; i < lengthof(row); i++)
 		target.values[target.attnums[i] - 1] = row[i];
 	insert_row(log);
+	realtime_waiter_note_append();
 	if (realtime_housekeeping_is_look_due(part == 0, U64FromFullTransactionId(xid), VARSIZE(events))
 		&& IsUnderPostmaster)
 		look(log, at);

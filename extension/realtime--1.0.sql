@@ -624,6 +624,15 @@ COMMENT ON FUNCTION realtime.arm() IS
 COMMENT ON FUNCTION realtime.disarm() IS 'Disarms the doorbell; returns whether this session was armed.';
 COMMENT ON FUNCTION realtime.is_armed() IS 'Whether this session holds the doorbell armed.';
 
+CREATE FUNCTION realtime.await(milliseconds integer) RETURNS bigint
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_await';
+CREATE FUNCTION realtime.wake(pid integer) RETURNS boolean
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_wake';
+COMMENT ON FUNCTION realtime.await(integer) IS
+'Waits until a commit has logged events since this session''s last await() ended, a notification came, somebody called wake(), or so many milliseconds (0 to 10000) have passed; the first call does not wait. Returns the microseconds waited, null at once where nothing can wake this session. A reader sends it before its read in one group; commits of prepared transactions do not end it.';
+COMMENT ON FUNCTION realtime.wake(integer) IS
+'Ends the await() of another session of this database, by its process id, or its next one; returns whether it waited for a commit.';
+
 CREATE FUNCTION realtime.prune() RETURNS integer
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_prune';
 COMMENT ON FUNCTION realtime.prune() IS
@@ -823,11 +832,12 @@ GRANT SELECT ON realtime.entities TO PUBLIC;
 
 REVOKE ALL ON FUNCTION realtime.position(), realtime.current_epoch(), realtime.new_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
-	realtime.is_armed(), realtime.prune(), realtime.status(), realtime.library_version() FROM PUBLIC;
+	realtime.is_armed(), realtime.await(integer), realtime.wake(integer), realtime.prune(), realtime.status(),
+	realtime.library_version() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION realtime.position(), realtime.current_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
-	realtime.is_armed(), realtime.prune(), realtime.status(), realtime.library_version(),
-	realtime.bulk_reap() TO realtime_notifier;
+	realtime.is_armed(), realtime.await(integer), realtime.wake(integer), realtime.prune(), realtime.status(),
+	realtime.library_version(), realtime.bulk_reap() TO realtime_notifier;
 GRANT SELECT ON realtime.registration, realtime.topic_grant, realtime.bulk_operation,
 	realtime.commit_log, realtime.log_state, realtime.log_floor, realtime.epoch, realtime.event
 	TO realtime_notifier;

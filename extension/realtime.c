@@ -16,6 +16,7 @@
 #include "guc.h"
 #include "pending.h"
 #include "policy.h"
+#include "waiter.h"
 
 PG_MODULE_MAGIC;
 
@@ -34,6 +35,7 @@ _PG_init(void)
 	realtime_flush_init();
 	realtime_bulk_init();
 	realtime_reader_init();
+	realtime_waiter_init();
 }
 
 /* SQL: library_version() */

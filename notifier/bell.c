@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "log.h"
@@ -22,7 +23,8 @@ enum tag
 {
 	TAG_ARM,
 	TAG_DISARM,
-	TAG_CHECK
+	TAG_CHECK,
+	TAG_WAKE
 };
 
 struct bell
@@ -214,6 +216,16 @@ bell_disarm(struct bell *bell)
 	bell->is_armed = false;
 	stats_set(STAT_ARMED, 0);
 	pgconn_query(bell->pgconn, TAG_DISARM, "SELECT realtime.disarm()", 0, NULL);
+	pgconn_sync(bell->pgconn);
+}
+
+void
+bell_wake(struct bell *bell, int pid)
+{
+	char		text[16];
+
+	snprintf(text, sizeof(text), "%d", pid);
+	pgconn_query(bell->pgconn, TAG_WAKE, "SELECT realtime.wake($1)", 1, (const char *[]) {text});
 	pgconn_sync(bell->pgconn);
 }
 

@@ -34,6 +34,9 @@ void		bell_free(struct bell *bell);
 void		bell_arm(struct bell *bell);
 void		bell_disarm(struct bell *bell);
 
+/* Has the server end the wait of another session (realtime.await()), or its next one. */
+void		bell_wake(struct bell *bell, int pid);
+
 /* Asks the server whether the lock is still held. */
 void		bell_check(struct bell *bell);
 bool		bell_is_armed(const struct bell *bell);

@@ -34,7 +34,8 @@ enum tag
 	TAG_SETUP,
 	TAG_GUARD,
 	TAG_CHECK,
-	TAG_READ
+	TAG_READ,
+	TAG_AWAIT
 };
 
 #define SETUP_GROUPS 3
@@ -64,6 +65,8 @@ struct log_reader
 	bool		is_from_nowhere;	/* for a position only */
 	bool		is_asked;		/* its position will be told in any case */
 	bool		will_ask;		/* the same for the next one */
+	bool		is_waiting;		/* the server, for a commit, as far as it has told */
+	int64_t		waited_us;		/* -1: it cannot */
 	int64_t		alive_us;		/* when the last sign of life came */
 	char	   *next;			/* its position */
 	unsigned	commits;
@@ -215,12 +218,13 @@ split_position(const char *position, struct parts *parts)
 	snprintf(parts->xip, room, "{%s}", xip);
 }
 
-/* Sends a poll. */
+/* Sends a poll, before which the server waits. */
 static void
-send_poll(struct log_reader *reader)
+send_poll(struct log_reader *reader, unsigned wait_ms)
 {
 	struct parts parts = {NULL, NULL, NULL};
 	char		first[24];
+	char		wait[12];
 
 	if (reader->last != NULL)
 		split_position(reader->last, &parts);
@@ -233,7 +237,12 @@ send_poll(struct log_reader *reader)
 	reader->has_failed = false;
 	reader->commits = 0;
 	reader->alive_us = loop_clock_us();
+	reader->waited_us = 0;
+	reader->is_waiting = wait_ms > 0;
 	stats_add(STAT_POLLS, 1);
+	snprintf(wait, sizeof(wait), "%u", wait_ms);
+	if (wait_ms > 0)
+		pgconn_execute(reader->pgconn, TAG_AWAIT, "await", 1, (const char *[]) {wait});
 	pgconn_execute(reader->pgconn, TAG_GUARD, "guard", 0, NULL);
 	pgconn_execute(reader->pgconn, TAG_CHECK, "check", 1, (const char *[]) {parts.check});
 	pgconn_execute(reader->pgconn, TAG_READ, "read", 3, (const char *[]) {
@@ -253,7 +262,7 @@ end_poll(struct log_reader *reader)
 	reader->is_polling = false;
 	if (reader->gap != NULL && !reader->is_from_nowhere)
 	{
-		send_poll(reader);		/* the position was lost in this poll */
+		send_poll(reader, 0);	/* the position was lost in this poll */
 		return;
 	}
 	reader->sqlstate[0] = '\0';
@@ -266,7 +275,7 @@ end_poll(struct log_reader *reader)
 	if (has_rows || reader->is_asked
 		|| (reader->is_untold && loop_clock_us() - reader->told_us >= POSITION_EVERY_US))
 		tell(reader, reader->last);
-	reader->config.on_polled(reader->config.arg, reader->commits);
+	reader->config.on_polled(reader->config.arg, reader->commits, reader->waited_us);
 }
 
 /* What can be done about an error; NULL when nothing in particular. */
@@ -300,6 +309,7 @@ be_down(struct log_reader *reader)
 	reader->setup = 0;
 	reader->will_ask |= reader->is_polling && reader->is_asked;
 	reader->is_polling = false;
+	reader->is_waiting = false;
 	reader->is_paused = false;
 	reader->is_up = false;
 	reader->config.on_down(reader->config.arg);
@@ -337,6 +347,7 @@ on_up(void *arg)
 	pgconn_prepare(pgconn, TAG_SETUP, "guard", LOG_READER_GUARD_SQL);
 	pgconn_prepare(pgconn, TAG_SETUP, "check", "SELECT realtime.position_error($1)");
 	pgconn_prepare(pgconn, TAG_SETUP, "read", read_sql);
+	pgconn_prepare(pgconn, TAG_SETUP, "await", "SELECT realtime.await($1)");
 	pgconn_query(pgconn, TAG_SETUP, "LISTEN realtime", 0, NULL);
 	pgconn_sync(pgconn);
 }
@@ -355,6 +366,8 @@ on_row(void *arg, unsigned tag, const struct slice *fields, unsigned nfields)
 		snprintf(reader->sqlstate, sizeof(reader->sqlstate), "55000");
 		retry(reader, SLOW_RETRY_MS);
 	}
+	else if (tag == TAG_AWAIT)
+		reader->waited_us = fields[0].at != NULL ? (int64_t) read_number(fields[0]) : -1;
 	else if (tag == TAG_CHECK && fields[0].at != NULL)
 		lose(reader, static_reason(fields[0]));
 	else if (tag == TAG_READ && nfields == 6 && fields[0].at != NULL)
@@ -368,7 +381,8 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 {
 	struct log_reader *reader = arg;
 
-	(void) tag;
+	if (tag == TAG_AWAIT)
+		reader->is_waiting = false;
 	reader->alive_us = loop_clock_us();
 	if (error == NULL || reader->has_failed)
 		return;
@@ -486,10 +500,16 @@ log_reader_is_polling(const struct log_reader *reader)
 }
 
 void
-log_reader_poll(struct log_reader *reader, bool is_asked)
+log_reader_poll(struct log_reader *reader, bool is_asked, unsigned wait_ms)
 {
 	reader->will_ask |= is_asked;
-	send_poll(reader);
+	send_poll(reader, wait_ms);
+}
+
+int
+log_reader_waits_in(const struct log_reader *reader)
+{
+	return reader->is_waiting ? pgconn_pid(reader->pgconn) : 0;
 }
 
 void

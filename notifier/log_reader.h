@@ -9,6 +9,7 @@
  * 1. A poll is one group of three statements, thus one transaction in one round trip: guard, check, read.
  *	  The guard looks into the log, so that until the end of the poll prune cannot empty any part of it. The
  *	  check then asks in a new statement whether the log still has all that the last position has not seen.
+ *	  Before them the server may wait for a commit (extension/waiter.c): that saves the way to here and back.
  * 2. The read answers first with its position, that is its snapshot, then with the rows that this snapshot
  *	  sees and the last position does not cover. Before it answers it has flushed the WAL up to an insert
  *	  position later than its snapshot: all that it sees is durable.
@@ -33,6 +34,7 @@
 
 #define LOG_READER_BATCH_BYTES ((size_t) 2 * 1024 * 1024)	/* of chunks, when another batch begins */
 #define LOG_READER_BATCH_CHUNKS 2048
+#define LOG_READER_WAIT_MAX_MS 10000	/* of the server, in one poll */
 
 struct log_reader;
 
@@ -54,8 +56,8 @@ struct log_reader_config
 	/* A batch, borrowed. */
 	void		(*on_batch) (void *arg, struct batch *batch);
 
-	/* A poll ended that saw so many transactions. */
-	void		(*on_polled) (void *arg, unsigned commits);
+	/* A poll ended that saw so many transactions, after so many microseconds of waiting; -1: cannot wait. */
+	void		(*on_polled) (void *arg, unsigned commits, int64_t waited_us);
 };
 
 struct log_reader *log_reader_new(struct loop *loop, const struct log_reader_config *config);
@@ -67,9 +69,13 @@ bool		log_reader_is_polling(const struct log_reader *reader);
 
 /*
  * Polls; ready, and no poll under way. When it is asked for, its position is told in any case (by a later poll
- * if this one breaks off); else when there are rows, or now and then when it is a new one.
+ * if this one breaks off); else when there are rows, or now and then when it is a new one. The server waits up
+ * to wait_ms (LOG_READER_WAIT_MAX_MS at most) for a commit before it reads.
  */
-void		log_reader_poll(struct log_reader *reader, bool is_asked);
+void		log_reader_poll(struct log_reader *reader, bool is_asked, unsigned wait_ms);
+
+/* The server process that waits within the present poll, as far as is known; 0: none. */
+int			log_reader_waits_in(const struct log_reader *reader);
 
 /* Stops reading the socket, within a poll if need be; goes on. */
 void		log_reader_pause(struct log_reader *reader);

@@ -98,6 +98,12 @@ pace_pause(const struct pace *pace)
 }
 
 int64_t
+pace_rest(const struct pace *pace)
+{
+	return pace->gap_us > PACE_SHARE * pace->least_us ? 0 : pace->least_us;
+}
+
+int64_t
 pace_least(const struct pace *pace)
 {
 	return pace->least_us;

@@ -52,8 +52,9 @@ void		pace_polled(struct pace *pace, int64_t now_us, int64_t took_us, unsigned c
 bool		pace_is_busy(const struct pace *pace);
 bool		pace_is_calm(const struct pace *pace);
 
-/* Microseconds until the next poll when not armed; and at least, whoever asks for one. */
+/* Microseconds until the next poll when not armed; at least, whoever asks for one; and where the server waits. */
 int64_t		pace_pause(const struct pace *pace);
 int64_t		pace_least(const struct pace *pace);
+int64_t		pace_rest(const struct pace *pace);
 
 #endif

@@ -592,6 +592,12 @@ pgconn_is_up(const struct pgconn *conn)
 	return conn->state == STATE_UP && !conn->is_broken;
 }
 
+int
+pgconn_pid(const struct pgconn *conn)
+{
+	return conn->state == STATE_UP ? PQbackendPID(conn->pg) : 0;
+}
+
 bool
 pgconn_is_in_transaction(const struct pgconn *conn)
 {

@@ -72,6 +72,9 @@ void		pgconn_on_unreachable(struct pgconn *conn, pgconn_unreachable_fn fn);
 
 bool		pgconn_is_up(const struct pgconn *conn);
 
+/* The process id of the server's end; 0 when there is none. */
+int			pgconn_pid(const struct pgconn *conn);
+
 /* Whether a transaction block is open, failed ones included; asked in on_sync. */
 bool		pgconn_is_in_transaction(const struct pgconn *conn);
 

@@ -7,8 +7,9 @@
  * Model
  * 1. What a poll is says log_reader.h; how often to poll unarmed, and whether to arm, pace.h; what being armed
  *	  is, bell.h.
- * 2. Polling: polls follow one another with a pause. After some empty ones the doorbell is armed, on its own
- *	  connection, while polling goes on.
+ * 2. Polling: polls follow one another. The server waits for a commit before it reads (extension/waiter.c), so a
+ *	  poll takes a rest before it only where commits come faster than polls; where the server cannot wait, we do, by
+ *	  the clock. After some empty ones the doorbell is armed, on its own connection, while polling goes on.
  * 3. Rest: the last poll began armed and the bell is still armed, so whatever that poll did not see will ring.
  *	  A notification, a poke, the loss of the lock or poll_max_ms ends it. Notifications come in on the polling
  *	  connection; one that comes during a poll makes another follow.
@@ -42,6 +43,9 @@ struct source
 	bool		is_again;		/* another poll is wanted right after the present one */
 	bool		is_armed;		/* since before the last poll began */
 	bool		is_asked;		/* the next poll's position is to be told */
+	bool		will_wait;		/* the server, in the poll that the timer starts */
+	bool		cannot_wait;	/* the server has said so on this connection */
+	bool		has_rung;		/* during the present poll */
 	int64_t		started_us;		/* of the last poll */
 	int64_t		ended_us;
 
@@ -66,17 +70,17 @@ wall_clock_us(void)
 	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Starts a poll. */
+/* Starts a poll, before which the server waits. */
 static void
-poll_now(struct source *source)
+poll_now(struct source *source, unsigned wait_ms)
 {
 	bool		is_asked = source->is_asked;
 
 	loop_alarm_stop(source->timer);
-	source->is_again = source->is_asked = false;
+	source->is_again = source->is_asked = source->will_wait = source->has_rung = false;
 	source->is_armed = bell_is_armed(source->bell);
 	source->started_us = loop_clock_us();
-	log_reader_poll(source->reader, is_asked);
+	log_reader_poll(source->reader, is_asked, wait_ms);
 }
 
 /* Polls soon: now, right after the present poll, or when the least pause is over. */
@@ -90,9 +94,30 @@ poll_soon(struct source *source)
 	if (log_reader_is_polling(source->reader))
 		source->is_again = true;
 	else if (since >= pace_least(&source->pace))
-		poll_now(source);
+		poll_now(source, 0);
 	else
+	{
+		source->will_wait = false;
 		loop_alarm_start(source->timer, pace_least(&source->pace) - since);
+	}
+}
+
+/*
+ * The next poll, in which the server waits for a commit: armed as long as ever; else no longer than for what does
+ * not wake it (prepared transactions, sessions with an older library).
+ */
+static void
+poll_waiting(struct source *source)
+{
+	bool		is_at_rest = bell_is_armed(source->bell) && !source->has_rung;
+
+	bell_check(source->bell);
+	if (!is_at_rest)
+		poll_now(source, PACE_IDLE_US / 1000);
+	else if (source->config.poll_max_ms < LOG_READER_WAIT_MAX_MS)
+		poll_now(source, source->config.poll_max_ms);
+	else
+		poll_now(source, LOG_READER_WAIT_MAX_MS);
 }
 
 /* Time for the next poll. */
@@ -101,6 +126,11 @@ on_timer(void *arg)
 {
 	struct source *source = arg;
 
+	if (source->will_wait)
+	{
+		poll_waiting(source);
+		return;
+	}
 	bell_check(source->bell);
 	poll_soon(source);
 }
@@ -114,19 +144,32 @@ on_bell_change(void *arg)
 
 /* A poll ended: decides when the next one comes, and whether to be armed. */
 static void
-on_polled(void *arg, unsigned commits)
+on_polled(void *arg, unsigned commits, int64_t waited_us)
 {
 	struct source *source = arg;
 	int64_t		now = loop_clock_us();
+	int64_t		rest;
 
 	source->ended_us = now;
+	if (waited_us < 0)
+		source->cannot_wait = true;
+	else
+		source->started_us += waited_us;
 	pace_polled(&source->pace, now, now - source->started_us, commits);
+	rest = pace_rest(&source->pace);
 	if (pace_is_busy(&source->pace))
 		bell_disarm(source->bell);
 	else if (pace_is_calm(&source->pace))
 		bell_arm(source->bell);
 	if (source->is_again || source->is_asked)
 		poll_soon(source);
+	else if (!source->cannot_wait && rest > 0)
+	{
+		source->will_wait = true;
+		loop_alarm_start(source->timer, rest);
+	}
+	else if (!source->cannot_wait)
+		poll_waiting(source);
 	else if (source->is_armed && bell_is_armed(source->bell))
 		loop_alarm_start(source->timer, (int64_t) source->config.poll_max_ms * 1000);
 	else
@@ -141,6 +184,9 @@ on_notify(void *arg, unsigned n)
 
 	stats_add(STAT_DOORBELLS, n);
 	pace_rung(&source->pace);
+	source->has_rung = true;
+	if (log_reader_is_polling(source->reader) && !source->cannot_wait)
+		return;					/* the poll that follows watches for what this one has not seen */
 	if (bell_is_armed(source->bell))
 	{
 		bell_check(source->bell);
@@ -191,7 +237,10 @@ on_batch(void *arg, struct batch *batch)
 static void
 on_ready(void *arg)
 {
-	poll_now(arg);
+	struct source *source = arg;
+
+	source->cannot_wait = false;
+	poll_now(source, 0);
 }
 
 static void
@@ -278,6 +327,7 @@ static void
 poked(void *arg)
 {
 	struct source *source = arg;
+	int			pid;
 
 	atomic_store(&source->is_poked, false);
 	if (source->is_destroyed)
@@ -287,6 +337,9 @@ poked(void *arg)
 	}
 	source->is_asked = true;
 	poll_soon(source);
+	pid = log_reader_waits_in(source->reader);
+	if (pid != 0)
+		bell_wake(source->bell, pid);
 }
 
 static void

@@ -209,6 +209,8 @@ test('asynchronous commits are shown only once they are durable', async () =>
 		let unflushed = 0;
 		for (let i = 0; i < 30; i++)
 		{
+			// Some wake nobody, so that they are seen before they are flushed.
+			await stage.sql(`SET realtime.doorbell = ${i < 6 ? 'off' : 'on'}`);
 			const tx = await insert();
 			const lsn = await stage.value('SELECT pg_current_wal_insert_lsn()');
 			unflushed += await stage.value('SELECT pg_current_wal_flush_lsn() < $1::pg_lsn', [lsn]) === 't';
@@ -216,7 +218,7 @@ test('asynchronous commits are shown only once they are durable', async () =>
 			assert.equal(await stage.value(`SELECT pg_current_wal_flush_lsn() >= (SELECT max(lsn)
 				FROM realtime.commit_log WHERE xid = $1::xid8)`, [tx]), 't', 'flushed when shown');
 		}
-		assert.ok(unflushed > 5, `only ${unflushed} of 30 were not flushed at once: this shows nothing`);
+		assert.ok(unflushed >= 3, `only ${unflushed} of 30 were not flushed at once: this shows nothing`);
 		// A snapshot waits likewise.
 		await insert();
 		const other = await stage.peer();
@@ -228,7 +230,7 @@ test('asynchronous commits are shown only once they are durable', async () =>
 	finally
 	{
 		process.kill(Number(writer), 'SIGCONT');
-		await stage.sql('RESET synchronous_commit');
+		await stage.sql('RESET synchronous_commit; RESET realtime.doorbell');
 	}
 	await peer.close();
 });

@@ -119,6 +119,27 @@ test_storm(void **state)
 	assert_int_equal(s.armings, 2);
 }
 
+/* Where the server waits, a poll rests before it only when commits come faster than polls. */
+static void
+test_rest(void **state)
+{
+	struct simulation s;
+
+	(void) state;
+	start(&s);
+	simulate(&s, 20000, 5000000);
+	assert_int_equal(pace_rest(&s.pace), 0);
+	simulate(&s, 200, 1000000);
+	assert_int_equal(pace_rest(&s.pace), s.took_us);
+	simulate(&s, 3000, 1000000);
+	assert_int_equal(pace_rest(&s.pace), 0);
+
+	/* as configured, however rare they are */
+	pace_init(&s.pace, 50, s.now);
+	pace_polled(&s.pace, s.now, s.took_us, 0);
+	assert_int_equal(pace_rest(&s.pace), 50000);
+}
+
 /* A trickle above the rate: polled, not rung for, with pauses that stay short. */
 static void
 test_trickle(void **state)
@@ -203,6 +224,7 @@ main(void)
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_lone_events),
 		cmocka_unit_test(test_storm),
+		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_trickle),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_false_bells),

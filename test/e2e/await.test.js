@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: PostgreSQL
+//
+// await.test.js
+//	The server waits for commits in the notifier's place: what ends that wait, and what happens where it cannot.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import { Stage } from './lib/stage.js';
+import { until, within } from './lib/wait.js';
+
+// At rest the server waits as long as it may, ten seconds: longer than anything here takes.
+const stage = await Stage.open('await', { flags: { 'poll-max': '60s' } });
+const { notifier } = stage;
+const item = { feature: 'shop', entity: 'item' };
+const SLOTS = 16;
+let id = 0;
+const insert = () => stage.write(`INSERT INTO item (id, name) VALUES (${++id}, 'x')`);
+
+test('who joins ends the wait', async () =>
+{
+	for (let i = 0; i < 3; i++)
+	{
+		await stage.database.untilArmed(1);
+		const peer = await stage.peer();
+		await within('a view', peer.subscribe({ ...item, snapshot: true }), 5);
+		await peer.close();
+	}
+});
+
+test('a commit ends the wait, with a poll for each', async (t) =>
+{
+	const peer = await stage.peer();
+	const view = await peer.subscribe(item);
+	const before = await notifier.metric('polls_total');
+	for (let i = 1; i <= 200; i++)
+	{
+		await insert();
+		await peer.until('the event', () => view.events.length === i, { seconds: 5 });
+	}
+	const polls = await notifier.metric('polls_total') - before;
+	t.diagnostic(`200 commits: ${polls} polls`);
+	assert.ok(polls >= 100 && polls < 600, `${polls} polls`);
+	await peer.close();
+});
+
+test('a server process that ends in its wait is replaced', async () =>
+{
+	const peer = await stage.peer();
+	const view = await peer.subscribe(item);
+	await stage.database.untilArmed(1);
+	assert.ok(await stage.value(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.await%'`) > 0);
+	await insert();
+	await peer.until('the event', () => view.events.length === 1);
+	assert.equal(view.gaps.length, 0);
+	await peer.close();
+});
+
+test('where no place to wait is left, the clock polls', async () =>
+{
+	const clients = [];
+	let last;
+	do
+	{
+		const client = await stage.database.connect('waits');
+		clients.push(client);
+		last = (await client.query('SELECT realtime.await(0)')).rows[0].await;
+	}
+	while (last !== null && clients.length <= SLOTS);
+	assert.equal(last, null);
+	assert.equal(clients.length, SLOTS, 'one is the notifier\'s');
+	const other = await stage.start();
+	const peer = await stage.peer({ notifier: other });
+	const view = await peer.subscribe({ ...item, snapshot: true });
+	for (let i = 1; i <= 20; i++)
+	{
+		await insert();
+		await peer.until('the event', () => view.events.length === i, { seconds: 5 });
+	}
+	await peer.close();
+	// The places come back with their sessions.
+	await Promise.all(clients.map((client) => client.end()));
+	await until('they are gone', async () => Number(await stage.value(
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waits'")) === 0);
+	const again = await stage.database.connect('waits');
+	assert.notEqual((await again.query('SELECT realtime.await(0)')).rows[0].await, null);
+	await again.end();
+});
