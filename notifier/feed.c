@@ -35,6 +35,7 @@ static const struct parameter
 	{"snapshot", FORM_BOOL},
 	{"limit", FORM_NUMBER},
 	{"order", FORM_LIST},
+	{"window", FORM_NUMBER},
 };
 
 #define PARAMETER_COUNT (sizeof(parameters) / sizeof(parameters[0]))

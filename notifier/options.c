@@ -17,6 +17,7 @@
 #include "inifile.h"
 #include "memory.h"
 #include "setting.h"
+#include "windows.h"
 
 #define FILE_MAX (256 * 1024)	/* bytes of a configuration file: far more than all options take */
 #define NAME_MAX_LENGTH 64		/* of an option's name in the environment; longer than any */
@@ -141,6 +142,8 @@ static const struct setting table[] = {
 		 "bytes that may wait for all sessions; beyond, the largest queues get a gap"),
 	SECONDS("poll-timeout", poll_timeout_s, "25s", RELOAD, 1, HOUR,
 			"longest wait of a long poll"),
+	TEXT("coalesce-window", windows, NULL, "FEATURE.ENTITY=TIME,...", RELOAD,
+		 "how long commits are held and merged for subscriptions that do not say so themselves; at most 1min"),
 
 	CHOICE("log-level", log_level, "info", "LEVEL", RELOAD, level_names,
 		   "error, warning, info or debug"),
@@ -346,6 +349,11 @@ check_together(const struct options *options, FILE *err)
 	if ((options->tls_certificate == NULL) != (options->tls_key == NULL))
 	{
 		fputs("tls-certificate and tls-key: one is given without the other\n", err);
+		return RT_MALFORMED;
+	}
+	if (windows_check(options->windows) != RT_OK)
+	{
+		fputs("coalesce-window: expected FEATURE.ENTITY=TIME, several separated by commas, each at most 1min\n", err);
 		return RT_MALFORMED;
 	}
 	if (options->poll_min_ms > options->poll_max_ms)

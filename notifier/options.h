@@ -70,6 +70,7 @@ struct options
 	size_t		history_cache;	/* bytes of recent transactions kept for resumption; 64 MB */
 	size_t		total_memory;	/* bytes queued to all sessions; beyond, the largest queues get a gap; 1 GB */
 	unsigned	poll_timeout_s;	/* of a long poll; 25 */
+	char	   *windows;		/* coalesce-window; checked */
 
 	/* logging */
 	enum log_level log_level;	/* (reload) */

@@ -368,6 +368,12 @@ parse_subscribe_member(struct parser *parser, struct slice key, struct slice val
 		if (message->since == NULL)
 			return fail(parser, "since must be a position");
 	}
+	else if (slice_equals(key, "window"))
+	{
+		message->window_ms = (int) parse_count(value, PROTOCOL_WINDOW_MAX);
+		if (message->window_ms == 0 && !slice_equals(value, "0"))
+			return fail(parser, "window must be a whole number from 0 to 60000");
+	}
 	return RT_OK;
 }
 
@@ -573,6 +579,7 @@ protocol_parse(struct message *message, const char *text, size_t len, const char
 	int			result;
 
 	memset(message, 0, sizeof(*message));
+	message->window_ms = -1;
 	if (!is_json_object(text, len))
 	{
 		*code = CODE_BAD_FRAME;
@@ -686,7 +693,7 @@ protocol_authenticated(struct slice ref, const char *role, const char *user, int
 
 struct frame *
 protocol_subscribed(struct slice ref, const char *view, const char *position, const char *feature,
-					const char *entity)
+					const char *entity, unsigned window_ms)
 {
 	struct buffer out;
 
@@ -695,6 +702,8 @@ protocol_subscribed(struct slice ref, const char *view, const char *position, co
 	add_text(&out, "position", position);
 	add_text(&out, "feature", feature ? feature : "*");
 	add_text(&out, "entity", entity ? entity : "*");
+	if (window_ms > 0)
+		add_number(&out, "window", window_ms);
 	return finish(&out, FRAME_REPLY);
 }
 

@@ -28,6 +28,7 @@
 #define PROTOCOL_NAME_MAX 256			/* bytes of a feature, entity, action or column */
 #define PROTOCOL_VALUE_MAX 4096			/* bytes of a filter's value */
 #define PROTOCOL_LIMIT_MAX 1000000
+#define PROTOCOL_WINDOW_MAX 60000	/* milliseconds that commits may be held */
 #define PROTOCOL_PART_MAX (256 * 1024)	/* bytes of a commit or snapshot frame before it is split */
 #define PROTOCOL_PART_FILL (PROTOCOL_PART_MAX - 256)	/* of its events or rows */
 
@@ -127,6 +128,7 @@ struct message
 	unsigned	norder;
 	struct message_order *order;
 	const char *since;
+	int			window_ms;		/* -1: not given */
 
 	void	   *memory;			/* what the pointers point into */
 };
@@ -145,8 +147,10 @@ const char *protocol_operator_name(enum operator op);
 struct frame *protocol_welcome(const char *session, const char *epoch, unsigned heartbeat_s);
 struct frame *protocol_authenticated(struct slice ref, const char *role, const char *user,
 									 int64_t expires);
+
+/* window_ms 0: none. */
 struct frame *protocol_subscribed(struct slice ref, const char *view, const char *position,
-								  const char *feature, const char *entity);
+								  const char *feature, const char *entity, unsigned window_ms);
 struct frame *protocol_unsubscribed(struct slice ref, const char *view);
 struct frame *protocol_position(const char *position);
 struct frame *protocol_synced(struct slice ref, uint64_t tx, const char *position);

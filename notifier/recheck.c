@@ -109,6 +109,7 @@ end(struct recheck *recheck, const char *code, const char *why)
 	struct subscription *subscription = recheck->subscription;
 	struct session *session = subscription->session;
 
+	hold_end(session, 0);
 	session_error(session, (struct slice) {NULL, 0}, code, why, subscription->view->id);
 	session_drop_subscription(session, subscription);	/* frees the recheck */
 }
@@ -266,6 +267,7 @@ recheck_subscription(struct worker *worker, struct subscription *subscription, b
 
 	if (is_suspended)
 	{
+		hold_end(subscription->session, 0);	/* of before */
 		subscription->is_suspended = true;
 		(void) catchup_void(worker, subscription);	/* fetched with the old rights; the gap is finish()'s */
 	}

@@ -257,6 +257,7 @@ session_drop_subscription(struct session *session, struct subscription *subscrip
 	if (subscription->catchup != NULL)
 		catchup_drop(session->worker, subscription);
 	recheck_drop(session->worker, subscription);
+	hold_drop_subscription(session, subscription);
 	if (subscription->gap != NULL)
 		session->ngaps--;
 	outqueue_disown(&session->queue, &subscription->owner);
@@ -348,6 +349,7 @@ session_move(struct session *session)
 	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 		if (s->recheck != NULL)
 			return false;
+	hold_end(session, 0);
 	unlink_session(session);
 	link_session(to, session);
 	session->last_group = 0;
@@ -375,6 +377,7 @@ session_closed(struct session *session)
 	access_cancel(worker->access, session);
 	access_cancel(worker->companion->access, session);
 	subscribing_cancel(session);
+	hold_drop(session);
 	while (session->subscriptions != NULL)
 		session_drop_subscription(session, session->subscriptions);
 	while (session->messages != NULL)
@@ -466,10 +469,12 @@ handle_unsubscribe(struct session *session, const struct message *message)
 	session_reply(session, protocol_unsubscribed(message->ref, message->view));
 }
 
-/* Whether positions must wait for a subscription that is catching up. */
+/* Whether positions must wait: for what is held, or for a subscription that is catching up. */
 static bool
 is_withheld(const struct session *session)
 {
+	if (session->hold != NULL)
+		return true;
 	if (session->ncatchups == 0 && session->nrechecks == 0)
 		return false;			/* as nearly always; there may be thousands of subscriptions */
 	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
@@ -530,6 +535,11 @@ handle_sync(struct session *session, const struct message *message)
 	{
 		session_error(session, message->ref, CODE_RATE_LIMITED, "too many syncs wait", NULL);
 		return;
+	}
+	if (session->hold != NULL)
+	{
+		hold_end(session, message->tx);
+		session_push_position(session);
 	}
 	sync = memory_alloc(sizeof(*sync));
 	sync->tx = message->tx;
@@ -655,6 +665,7 @@ session_push(struct session *session, struct subscription *subscription,
 
 	if (delivery->gap != NULL)
 	{
+		hold_end(session, 0);	/* what came before it */
 		frame = protocol_gap(subscription->view->id, delivery->gap, session->worker->gap_position);
 		stats_add(STAT_GAPS, 1);
 	}
@@ -690,10 +701,18 @@ session_deliver(void *arg, struct subscription *subscription, const struct deliv
 	if (subscription->catchup != NULL && catchup_takes(subscription, delivery))
 		return;
 	/* A transaction is never cut: the limit is looked at before the first frame of one. */
+	if (session->hold != NULL && session->last_group != worker->group
+		&& hold_is_full(session, queue_limit(worker)))
+		hold_end(session, 0);
 	if (session->last_group != worker->group && session->queue.bytes > queue_limit(worker))
+	{
+		hold_end(session, 0);
 		session_relieve(session, queue_limit(worker));
+	}
 	session->last_group = worker->group;
 	if (subscription->gap != NULL || session->is_closing)
+		return;
+	if (subscription->window_ms > 0 && hold_takes(session, subscription, delivery))
 		return;
 	session_push(session, subscription, delivery, worker->group);
 }
@@ -786,5 +805,9 @@ session_tick(struct session *session, int64_t now_s)
 		worker_touch(worker, session);
 	if (worker->ticks - session->told_tick + 1 >= worker->options->heartbeat_s
 		&& !session->is_closing && outqueue_is_empty(&session->queue))
+	{
+		if (!worker->is_inside)
+			hold_end(session, 0);	/* the peer hears something at each heartbeat */
 		session_push_position(session);
+	}
 }

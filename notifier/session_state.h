@@ -43,6 +43,7 @@ struct session
 	struct subscribing *subscribing;
 	struct session_message *messages;
 	struct session_sync *syncs;
+	struct hold *hold;			/* what windows hold; NULL: nothing */
 	unsigned	last_group;		/* of the last commit taken in */
 	unsigned	dirty_at;		/* place in worker->dirty or late, from 1; 0: not there */
 	unsigned	ngaps;			/* subscriptions whose gap is still to be told */

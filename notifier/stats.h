@@ -30,6 +30,8 @@
 	STATS(SLOW_MERGES, "slow_merges_total", counter, "Queues whose updates were merged") \
 	STATS(SLOW_GAPS, "slow_gaps_total", counter, "Queues dropped with a gap") \
 	STATS(SLOW_CLOSES, "slow_closes_total", counter, "Sessions closed for being too slow (4008)") \
+	STATS(WINDOWS, "windows_total", counter, "Windows of sessions that ended with something held") \
+	STATS(COALESCED, "coalesced_events_total", counter, "Events merged away by windows, per session") \
 	STATS(GAPS, "gaps_total", counter, "Gap frames sent") \
 	STATS(SNAPSHOTS, "snapshots_total", counter, "Snapshots sent") \
 	STATS(SNAPSHOT_ROWS, "snapshot_rows_total", counter, "Rows in snapshots sent") \

@@ -20,6 +20,7 @@
 #include "policies.h"
 #include "recheck.h"
 #include "stats.h"
+#include "windows.h"
 
 /* A constant that PostgreSQL converts. */
 struct conversion
@@ -204,6 +205,8 @@ settle(struct subscribing *request)
 	subscription->session = session;
 	subscription->view = view;
 	subscription->index = view->subscriptions.n;
+	subscription->window_ms = message->window_ms >= 0 ? (unsigned) message->window_ms
+		: windows_find(worker->options->windows, message->feature, message->entity);
 	subscription->next = session->subscriptions;
 	session->subscriptions = subscription;
 	session->nsubscriptions++;
@@ -211,7 +214,8 @@ settle(struct subscribing *request)
 	stats_add(STAT_SUBSCRIPTIONS, 1);
 	session_reply(session, protocol_subscribed(message->ref, view->id,
 											   message->since ? message->since : worker->position,
-											   message->feature, message->entity));
+											   message->feature, message->entity,
+											   subscription->window_ms));
 	if (request->since.epoch != NULL)
 	{
 		catchup_resume(worker, subscription, &request->since, message);

@@ -21,6 +21,7 @@ struct subscription
 	struct session *session;
 	struct view *view;
 	unsigned	index;				/* in view->subscriptions */
+	unsigned	window_ms;			/* how long commits may be held (hold.h); 0: not at all */
 	struct catchup *catchup;		/* NULL: the subscription follows the live stream */
 	struct recheck *recheck;		/* its rights are being looked up anew */
 	bool		is_suspended;		/* nothing more until they have been */

@@ -283,6 +283,8 @@ static void
 start_anew(struct worker *worker, struct batch *batch)
 {
 	hub_stream_reset(worker->live);
+	for (struct session *session = worker->sessions; session != NULL; session = session->next)
+		hold_end(session, 0);	/* of the history that ends */
 	clear_cache(worker);
 	set_position(worker, batch);
 	worker->is_inside = false;
@@ -539,6 +541,7 @@ access_changed(void *arg, struct role_access *old, struct role_access *now)
 		{
 			struct subscription *s = view->subscriptions.at[0];
 
+			hold_end(s->session, 0);
 			session_error(s->session, (struct slice) {NULL, 0}, CODE_FORBIDDEN,
 						  "the role may not read this any more", view->id);
 			session_drop_subscription(s->session, s);
@@ -581,6 +584,7 @@ new_half(struct loop *loop, const struct options *options, const struct shared *
 	hub_stream_on_access(worker->live, suspend_view);
 	worker->access = access_new(loop, shared->db, access_changed, worker);
 	worker->catchups = catchups_new(worker);
+	holds_init(&worker->holds, loop, worker);
 	worker->tick = loop_timer_new(loop, tick, worker);
 	worker->flush = loop_timer_new(loop, flush_soon, worker);
 	worker->sync_timer = loop_timer_new(loop, poke_for_syncs, worker);
@@ -626,6 +630,7 @@ worker_free(struct worker *worker)
 	evaluator_free(worker->evaluator);
 	hub_stream_free(worker->live);
 	catchups_free(worker->catchups);
+	holds_release(&worker->holds);
 	access_free(worker->access);
 	hub_free(worker->hub);
 	clear_cache(worker);

@@ -26,6 +26,7 @@
 #include "catchup.h"
 #include "db.h"
 #include "evaluator.h"
+#include "hold.h"
 #include "hub.h"
 #include "loop.h"
 #include "options.h"
@@ -91,6 +92,8 @@ struct worker
 	unsigned	cache_room;
 	size_t		cache_bytes;
 	struct batch *cache_base;	/* whose position everything in the cache is after */
+
+	struct holds holds;
 
 	/* sessions */
 	struct session *sessions;

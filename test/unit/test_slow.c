@@ -614,22 +614,22 @@ test_forms(void **state)
 	push_one(run, "updated", "'1'", "{'a':2,'b':1}", "{'a':1}", "");
 	push_one(run, "updated", "'1'", "{'a':3,'b':5}", "{'a':2,'b':1}", "");
 	push_one(run, "updated", "'1'", "{'a':4,'b':5}", "{'a':3}", ",'n':7");
-	check_merged(run, "[{" NAMES("updated") "'id':'1','data':{'a':4,'b':5},'old':{'a':1,'b':1},'meta':{'seq':2,'n':7}}]");
+	check_merged(run, "[{" NAMES("updated") "'id':'1','data':{'a':4,'b':5},'old':{'a':1,'b':1},'meta':{'seq':2,'n':7,'merged':true}}]");
 
 	run = run_new(1);			/* created and updated is created */
 	push_one(run, "created", "'1'", "{'a':1}", NULL, "");
 	push_one(run, "updated", "'1'", "{'a':2}", "{'a':1}", "");
-	check_merged(run, "[{" NAMES("created") "'id':'1','data':{'a':2},'meta':{'seq':1}}]");
+	check_merged(run, "[{" NAMES("created") "'id':'1','data':{'a':2},'meta':{'seq':1,'merged':true}}]");
 
 	run = run_new(1);			/* entered and updated is entered */
 	push_one(run, "entered", "'1'", "{'a':1}", NULL, "");
 	push_one(run, "updated", "'1'", "{'a':2}", "{'a':1}", "");
-	check_merged(run, "[{" NAMES("entered") "'id':'1','data':{'a':2},'meta':{'seq':1}}]");
+	check_merged(run, "[{" NAMES("entered") "'id':'1','data':{'a':2},'meta':{'seq':1,'merged':true}}]");
 
 	run = run_new(1);			/* updated and deleted is deleted */
 	push_one(run, "updated", "'1'", "{'a':2}", "{'a':1}", "");
 	push_one(run, "deleted", "'1'", "{'a':2}", NULL, "");
-	check_merged(run, "[{" NAMES("deleted") "'id':'1','data':{'a':2},'meta':{'seq':1}}]");
+	check_merged(run, "[{" NAMES("deleted") "'id':'1','data':{'a':2},'meta':{'seq':1,'merged':true}}]");
 
 	run = run_new(1);			/* what left and came back says both: its old values are not known */
 	push_one(run, "updated", "'1'", "{'a':2}", "{'a':1}", "");
@@ -637,7 +637,7 @@ test_forms(void **state)
 	push_one(run, "entered", "'1'", "{'a':9}", NULL, "");
 	push_one(run, "updated", "'1'", "{'a':10}", "{'a':9}", "");
 	check_merged(run, "[{" NAMES("left") "'id':'1','meta':{'seq':1}},"
-				 "{" NAMES("entered") "'id':'1','data':{'a':10},'meta':{'seq':3}}]");
+				 "{" NAMES("entered") "'id':'1','data':{'a':10},'meta':{'seq':3,'merged':true}}]");
 
 	run = run_new(1);			/* truncated drops what was before */
 	push_one(run, "updated", "'1'", "{'a':2}", "{'a':1}", "");
@@ -650,20 +650,20 @@ test_forms(void **state)
 	push_one(run, "updated", "'1'", "{'a':2,'x':'new'}", "{'x':'old'}", "");
 	push_one(run, "updated", "'1'", "{'a':3}", "{'a':2}", ",'omitted':['x','y']");
 	check_merged(run, "[{" NAMES("updated") "'id':'1','data':{'a':3,'x':'new'},'old':{'x':'old','a':2},"
-				 "'meta':{'seq':1,'omitted':['y']}}]");
+				 "'meta':{'seq':1,'omitted':['y'],'merged':true}}]");
 
 	run = run_new(1);			/* unless it changed */
 	push_one(run, "updated", "'1'", "{'a':2,'x':'new'}", "{'x':'old'}", "");
 	push_one(run, "updated", "'1'", "{'a':2}", "{'x':'new'}", ",'omitted':['x']");
 	check_merged(run, "[{" NAMES("updated") "'id':'1','data':{'a':2},'old':{'x':'old'},"
-				 "'meta':{'seq':1,'omitted':['x']}}]");
+				 "'meta':{'seq':1,'omitted':['x'],'merged':true}}]");
 
 	run = run_new(1);			/* keys of several columns */
 	push_one(run, "updated", "{'p':'1','w':'n'}", "{'a':2}", "{'a':1}", "");
 	push_one(run, "updated", "{'p':'1','w':'s'}", "{'a':7}", "{'a':6}", "");
 	push_one(run, "updated", "{'p':'1','w':'n'}", "{'a':3}", "{'a':2}", "");
 	check_merged(run, "[{" NAMES("updated") "'id':{'p':'1','w':'s'},'data':{'a':7},'old':{'a':6},'meta':{'seq':1}},"
-				 "{" NAMES("updated") "'id':{'p':'1','w':'n'},'data':{'a':3},'old':{'a':1},'meta':{'seq':2}}]");
+				 "{" NAMES("updated") "'id':{'p':'1','w':'n'},'data':{'a':3},'old':{'a':1},'meta':{'seq':2,'merged':true}}]");
 }
 
 /* What came and went leaves nothing, and nothing of the queue stays but a reply before it. */

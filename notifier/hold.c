@@ -1,0 +1,226 @@
+/*
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ * hold.c
+ *	  See hold.h.
+ */
+#include "hold.h"
+
+#include <string.h>
+
+#include "memory.h"
+#include "session_state.h"
+#include "stats.h"
+
+struct hold
+{
+	struct wheel_entry entry;	/* first: found by it */
+	struct session *session;
+	struct outqueue queue;		/* never sealed; no positions and replies */
+};
+
+/* The clock in ticks. */
+static uint64_t
+now_ticks(void)
+{
+	return (uint64_t) loop_clock_us() / (HOLD_TICK_MS * 1000);
+}
+
+/* A window ends. */
+static void
+end_due(struct wheel_entry *entry, void *arg)
+{
+	struct session *session = ((struct hold *) entry)->session;
+
+	(void) arg;
+	hold_end(session, 0);
+	session_push_position(session);
+}
+
+/* Time goes on, perhaps several ticks at once. */
+static void
+tick(void *arg)
+{
+	struct holds *holds = arg;
+	uint64_t	now = now_ticks();
+
+	if (holds->worker->is_inside)
+	{
+		loop_timer_start(holds->timer, 1);	/* the rest of the read comes first, with its position */
+		return;
+	}
+	while (holds->wheel.now < now && holds->wheel.count > 0)
+		wheel_advance(&holds->wheel, end_due, NULL);
+	merge_forget(&holds->memo);
+	if (holds->wheel.count > 0)
+		loop_timer_start(holds->timer, HOLD_TICK_MS);
+}
+
+void
+holds_init(struct holds *holds, struct loop *loop, struct worker *worker)
+{
+	memset(holds, 0, sizeof(*holds));
+	holds->worker = worker;
+	holds->timer = loop_timer_new(loop, tick, holds);
+}
+
+void
+holds_release(struct holds *holds)
+{
+	merge_forget(&holds->memo);
+	loop_timer_free(holds->timer);
+}
+
+/* Ends a hold with a window at the next multiple of it, unless it ends sooner. */
+static void
+set_deadline(struct holds *holds, struct hold *hold, unsigned window_ms)
+{
+	uint64_t	window = window_ms > HOLD_TICK_MS ? window_ms / HOLD_TICK_MS : 1;
+	uint64_t	now = now_ticks();
+	uint64_t	due = (now / window + 1) * window;
+
+	if (hold->entry.link != NULL && hold->entry.tick <= due)
+		return;
+	if (holds->wheel.count == 0)
+	{
+		holds->wheel.now = now;
+		loop_timer_start(holds->timer, HOLD_TICK_MS);
+	}
+	wheel_set(&holds->wheel, &hold->entry, due - holds->wheel.now);
+}
+
+bool
+hold_takes(struct session *session, struct subscription *subscription, const struct delivery *delivery)
+{
+	struct holds *holds = &session->worker->holds;
+	struct hold *hold = session->hold;
+
+	if (delivery->gap != NULL || subscription->catchup != NULL || session->syncs != NULL)
+		return false;
+	if (hold == NULL)
+	{
+		hold = session->hold = memory_alloc_zeroed(sizeof(*hold));
+		hold->session = session;
+		outqueue_init(&hold->queue);
+	}
+	set_deadline(holds, hold, subscription->window_ms);
+	outqueue_push(&hold->queue, delivery->frame, &subscription->owner, delivery->xid,
+				  session->worker->group, delivery->priority);
+	stats_add(STAT_QUEUE_BYTES, (int64_t) frame_payload(delivery->frame).len);
+	return true;
+}
+
+bool
+hold_is_full(const struct session *session, size_t limit)
+{
+	return session->hold != NULL && session->hold->queue.bytes + session->queue.bytes > limit;
+}
+
+/* Frees a hold that the session has no more; its frames go. */
+static void
+free_hold(struct worker *worker, struct hold *hold)
+{
+	stats_add(STAT_QUEUE_BYTES, -(int64_t) hold->queue.bytes);
+	outqueue_release(&hold->queue);
+	wheel_remove(&worker->holds.wheel, &hold->entry);
+	memory_free(hold);
+}
+
+/* Merges what a queue has for each subscription. */
+static void
+merge_all(struct session *session, struct outqueue *queue)
+{
+	for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
+	{
+		unsigned	ngone = 0;
+
+		if (s->window_ms > 0
+			&& merge_commits(queue, s, 0, MERGE_WINDOW, &session->worker->holds.memo, &ngone))
+			stats_add(STAT_COALESCED, ngone);
+	}
+	outqueue_compact(queue);
+}
+
+/* Gives on the entries from..end of what is held, merged or as they are. */
+static void
+give(struct session *session, const struct hold *hold, unsigned from, unsigned end, bool is_merged)
+{
+	struct outqueue queue;
+	struct outqueue_entry *entry;
+
+	outqueue_init(&queue);
+	for (unsigned i = from; i < end; i++)
+	{
+		entry = outqueue_unsealed((struct outqueue *) &hold->queue, i);
+		outqueue_push(&queue, entry->frame, entry->owner, entry->tx, entry->group,
+					  (enum priority) entry->priority);
+	}
+	if (is_merged)
+		merge_all(session, &queue);
+	for (unsigned i = 0; (entry = outqueue_unsealed(&queue, i)) != NULL; i++)
+		outqueue_push(&session->queue, entry->frame, entry->owner, entry->tx, entry->group,
+					  (enum priority) entry->priority);
+	stats_add(STAT_QUEUE_BYTES, (int64_t) queue.bytes);
+	outqueue_release(&queue);
+}
+
+void
+hold_end(struct session *session, uint64_t alone)
+{
+	struct worker *worker = session->worker;
+	struct hold *hold = session->hold;
+	unsigned	from = 0;
+
+	if (hold == NULL)
+		return;
+	session->hold = NULL;
+	for (unsigned i = 0; i < hold->queue.count; i++)
+	{
+		bool		is_alone = outqueue_unsealed(&hold->queue, i)->tx == alone;
+
+		if (i + 1 < hold->queue.count
+			&& (outqueue_unsealed(&hold->queue, i + 1)->tx == alone) == is_alone)
+			continue;
+		give(session, hold, from, i + 1, !is_alone);
+		from = i + 1;
+	}
+	free_hold(worker, hold);
+	if (worker->holds.wheel.count == 0)
+		merge_forget(&worker->holds.memo);
+	stats_add(STAT_WINDOWS, 1);
+	session->has_news = true;	/* a position follows, at the latest with the next read */
+	worker_touch(worker, session);
+}
+
+void
+hold_drop_subscription(struct session *session, struct subscription *subscription)
+{
+	struct hold *hold = session->hold;
+	struct outqueue_entry *entry;
+	size_t		before;
+
+	if (hold == NULL)
+		return;
+	before = hold->queue.bytes;
+	for (unsigned i = 0; (entry = outqueue_unsealed(&hold->queue, i)) != NULL; i++)
+		if (entry->owner == &subscription->owner)
+			outqueue_replace(&hold->queue, entry, NULL);
+	outqueue_compact(&hold->queue);
+	stats_add(STAT_QUEUE_BYTES, (int64_t) hold->queue.bytes - (int64_t) before);
+	if (outqueue_is_empty(&hold->queue))
+	{
+		hold_drop(session);
+		session_push_position(session);	/* which waited for it */
+	}
+}
+
+void
+hold_drop(struct session *session)
+{
+	struct hold *hold = session->hold;
+
+	if (hold == NULL)
+		return;
+	session->hold = NULL;
+	free_hold(session->worker, hold);
+}
