@@ -22,7 +22,7 @@ struct window
 	unsigned	ms;
 };
 
-/* Reads the element that begins at *at and goes on behind its comma; RT_MALFORMED when it is none. */
+/* Reads the element that begins at *at, which is its end then; RT_MALFORMED when it is none. */
 static int
 read_one(const char **at, struct window *window)
 {
@@ -34,7 +34,7 @@ read_one(const char **at, struct window *window)
 	char	   *value = strrchr(text, '=');
 	int			result = RT_MALFORMED;
 
-	*at = from + len + (from[len] == ',' ? 1 : 0);
+	*at = from + len;
 	while (len > 0 && text[len - 1] == ' ')
 		text[--len] = '\0';
 	window->name = from;
@@ -55,12 +55,13 @@ windows_check(const char *text)
 
 	if (text == NULL)
 		return RT_OK;
-	do
+	while (read_one(&text, &window) == RT_OK)
 	{
-		if (read_one(&text, &window) != RT_OK)
-			return RT_MALFORMED;
-	} while (*text != '\0');
-	return RT_OK;
+		if (*text == '\0')
+			return RT_OK;
+		text++;					/* the comma */
+	}
+	return RT_MALFORMED;
 }
 
 /* Whether a name is feature, dot, entity. */
@@ -83,8 +84,13 @@ windows_find(const char *text, const char *feature, const char *entity)
 
 	if (text == NULL || feature == NULL || entity == NULL)
 		return 0;
-	while (*text != '\0')
-		if (read_one(&text, &window) == RT_OK && is_named(&window, feature, entity))
+	while (read_one(&text, &window) == RT_OK)
+	{
+		if (is_named(&window, feature, entity))
 			return window.ms;
+		if (*text == '\0')
+			return 0;
+		text++;
+	}
 	return 0;
 }

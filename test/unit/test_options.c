@@ -171,6 +171,8 @@ test_bad_values(void **state)
 		{"--database", "--database: needs a value: CONNINFO\n"},
 		{"--tls-key=x", "tls-certificate and tls-key: "},
 		{"--poll-min=2s", "poll-min: "},
+		{"--coalesce-window=orders", "coalesce-window: "},
+		{"--coalesce-window=a.b=61s", "coalesce-window: "},
 		{"--nothing", "there is no option \"--nothing\"; --help lists them\n"},
 		{"--max", "there is no option \"--max\""},
 		{"host=db", "there is no option \"host\""},

@@ -128,6 +128,7 @@ message_to_json(const struct message *message)
 											  "descending", message->order[i].is_descending));
 	json_object_set_new(json, "order", list);
 	json_object_set_new(json, "since", text_or_null(message->since));
+	json_object_set_new(json, "window", message->window_ms >= 0 ? json_integer(message->window_ms) : json_null());
 	return json;
 }
 
@@ -395,10 +396,12 @@ test_frames(void **state)
 	check_frame(protocol_authenticated(none, "r\"\\", NULL, 0), FRAME_REPLY,
 				"{\"op\":\"authenticated\",\"role\":\"r\\\"\\\\\",\"user\":null,\"expires\":null}");
 	check_example(protocol_subscribed(slice_of("2"), "7", "1-cb72f735a96cc37e/2792:2795:2793", "orders",
-									  "order"), FRAME_REPLY, "subscribed");
-	check_frame(protocol_subscribed(slice_of("\"a\\u0041\""), "7", "e/1:1:", NULL, NULL), FRAME_REPLY,
+									  "order", 0), FRAME_REPLY, "subscribed");
+	check_example(protocol_subscribed(slice_of("2"), "7", "1-cb72f735a96cc37e/2792:2795:2793", "orders",
+									  "order", 250), FRAME_REPLY, "subscribed_window");
+	check_frame(protocol_subscribed(slice_of("\"a\\u0041\""), "7", "e/1:1:", NULL, NULL, 0), FRAME_REPLY,
 				"{\"op\":\"subscribed\",\"ref\":\"aA\",\"view\":\"7\",\"position\":\"e/1:1:\",\"feature\":\"*\",\"entity\":\"*\"}");
-	check_frame(protocol_subscribed(none, "7", "e/1:1:", "\xc3\xa4\n\x01\x7f", "*"), FRAME_REPLY,
+	check_frame(protocol_subscribed(none, "7", "e/1:1:", "\xc3\xa4\n\x01\x7f", "*", 0), FRAME_REPLY,
 				"{\"op\":\"subscribed\",\"view\":\"7\",\"position\":\"e/1:1:\",\"feature\":\"\xc3\xa4\\n\\u0001\x7f\",\"entity\":\"*\"}");
 	check_example(protocol_unsubscribed(slice_of("3"), "7"), FRAME_REPLY, "unsubscribed");
 	check_example(protocol_position(position), FRAME_POSITION, "position");
