@@ -36,7 +36,7 @@ const MUST = {
 	pong: {},
 	error: { code: text, message: text }
 };
-const MAY = { authenticated: { ref }, subscribed: { ref }, commit: { merged: (v) => v === true },
+const MAY = { authenticated: { ref }, subscribed: { ref, window: (v) => count(v) && v > 0 }, commit: { merged: (v) => v === true },
 	synced: { ref }, unsubscribed: { ref }, pong: { ref }, error: { ref, view: text, close: count } };
 const CODES = new Set(['bad_frame', 'bad_request', 'unauthorized', 'forbidden', 'unknown_entity',
 	'unknown_view', 'already_subscribed', 'bad_position', 'too_many_subscriptions',
@@ -181,8 +181,8 @@ export class Checker
 	{
 		if (frame.tx !== this.lastTx)
 		{
-			// A view that catches up repeats what others have had.
-			if (this.batchTx.has(frame.tx) && !frame.merged &&
+			// A view that catches up repeats what others have had; one with a window has it later.
+			if (this.batchTx.has(frame.tx) && !frame.merged && !view.answer.window &&
 				![...this.views.values()].some((v) => !v.isLive))
 				fail(`frames of transaction ${frame.tx} are not adjacent`);
 			this.batchTx.add(frame.tx);

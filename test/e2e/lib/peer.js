@@ -304,11 +304,13 @@ export function follow(peer, view)
 	const { checker } = peer;
 	const before = checker.onFrame;
 	const isPartial = Boolean(view.request.columns);
+	// Of a window all is as it says, but that what was created and deleted within it was never there.
+	const isLoose = (merged, { action }) => merged && (!view.answer.window || ['deleted', 'left'].includes(action));
 
 	replica.load(view.rows);
 	for (const { events, merged } of view.commits)
 		for (const event of events)
-			replica.apply(event, { isMerged: merged, isPartial });
+			replica.apply(event, { isMerged: isLoose(merged, event), isPartial });
 	checker.onFrame = (frame, of, raw) =>
 	{
 		before?.(frame, of, raw);
@@ -317,7 +319,7 @@ export function follow(peer, view)
 		if (frame.op === 'commit')
 			for (const event of frame.events)
 				replica.apply(event,
-					{ isMerged: frame.merged === true || !replica.isComplete, isPartial });
+					{ isMerged: isLoose(frame.merged === true, event) || !replica.isComplete, isPartial });
 		else if (frame.op === 'snapshot')
 			replica.load(frame.rows);
 		else if (frame.op === 'gap')

@@ -138,6 +138,8 @@ export class View
 		checkEvent(event, fail);
 		if (!commit.merged)
 		{
+			if (meta.merged)
+				fail('a merged event in a frame that is not merged');
 			if (meta.tx !== frame.tx)
 				fail(`an event of ${meta.tx} in the frame of ${frame.tx}`);
 			if (meta.seq <= commit.seq)
