@@ -138,7 +138,8 @@ export class Run
 			const actions = chance.int(0, 2) === 0 ? new Set(['created', 'updated', 'deleted', 'entered', 'left', 'truncated']) : undefined;
 			if (watches.some((w) => w.entity === entity))
 				continue;
-			watches.push({ entity, filter, columns, actions, reader, trail: [] });
+			const window = chance.int(0, 2) === 0 ? chance.pick([5, 100, 700, 5000]) : undefined;
+			watches.push({ entity, filter, columns, actions, window, reader, trail: [] });
 		}
 		const client = new Client({ name: `client ${i} (${kind})`, kind, reader, watches, chance: new Chance(chance.int(0, 2 ** 31)), heartbeat: 2,
 			token: makeToken({ role, sub: reader.sub, n: reader.n, exp: now() + 10 * 365 * 86400 }, SECRET),
@@ -148,7 +149,7 @@ export class Run
 		for (const watch of watches)
 		{
 			watch.client = client;
-			watch.name = `${client.name} ${watch.entity} ${role} ${reader.sub} n ${reader.n} filter ${watch.filter.sql} columns ${watch.columns}`;
+			watch.name = `${client.name} ${watch.entity} ${role} ${reader.sub} n ${reader.n} filter ${watch.filter.sql} columns ${watch.columns} window ${watch.window}`;
 			watch.judge = new Judge(watch, { truth: this.truth, violate: (text) => this.violate(text),
 				excuse: (...a) => this.needOf(...a) });
 		}

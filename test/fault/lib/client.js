@@ -70,7 +70,7 @@ export class Client
 
 	requestOf(watch)
 	{
-		const { entity, filter, columns, actions } = watch;
+		const { entity, filter, columns, actions, window } = watch;
 		watch.isWhole = Boolean(watch.token);
 		watch.since = watch.token;
 		// Half of those who resume say what they want if history is gone.
@@ -79,7 +79,7 @@ export class Client
 		watch.isOwed = watch.snapshot && !watch.token;
 
 		return { feature: 'fault', entity, ...(filter.terms.length ? { filter: filter.terms } : {}), ...(columns ? { columns } : {}),
-			...(actions ? { action: [...actions] } : {}), ...(watch.token ? { since: watch.token } : {}),
+			...(actions ? { action: [...actions] } : {}), ...(window ? { window } : {}), ...(watch.token ? { since: watch.token } : {}),
 			...(watch.snapshot ? { snapshot: true } : {}) };
 	}
 

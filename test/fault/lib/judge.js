@@ -12,7 +12,8 @@
 //	  that agrees with each row's history and each writer's. So, at a position, all views of a session have the
 //	  same transactions: those it covers.
 // 3. After a snapshot the rows must be those of the model at the next position. A merged frame makes the batch
-//	  looser: only the rows at its end are compared.
+//	  looser: its events are of transactions between the positions, each delete among them is there if a window merged
+//	  it, and the rows at its end are compared.
 // 4. A connection that ends takes its batch with it; what it had must be true all the same.
 // 5. A gap is a fault unless the truth has the reason for it.
 
@@ -37,7 +38,7 @@ export class Judge
 		this.shows = (c) => (!columns || c === 'id' || columns.includes(c)) && (!allowed || allowed.includes(c));
 		this.has = (row) => maySee(entity, reader, row) && watch.filter.has(row);
 		this.reset();
-		this.counts = { transactions: 0, events: 0, positions: 0, snapshots: 0, gaps: 0, resumed: 0, discarded: 0, merged: 0 };
+		this.counts = { transactions: 0, events: 0, positions: 0, snapshots: 0, gaps: 0, resumed: 0, discarded: 0, merged: 0, windows: 0 };
 	}
 
 	reset()
@@ -205,6 +206,8 @@ export class Judge
 				if (covers(from, commit.tx) && !this.isLoose)
 					this.violate(`transaction ${commit.tx} came again: ${from.text} covers it`);
 			}
+		if (isMerged)
+			this.checkMerged(batch, from, to, era, isJoined);
 		if (!isJoined && !isMerged && !this.isLoose)
 		{
 			const came = new Map(batch.map((c) => [c.tx, c]));
@@ -227,6 +230,33 @@ export class Judge
 		this.isThin = isTruncated || (this.isThin && !isJoined);	// until the truncation comes
 		if (this.list && (isJoined || isMerged) && !this.isThin)
 			this.compare(stateAt(era, entity, to), `at ${to.text}`);
+	}
+
+	/** What is merged is of transactions that changed the table and came since; a window drops no delete. */
+	checkMerged(batch, from, to, era, isJoined)
+	{
+		const { entity, window, actions } = this.watch;
+		const events = batch.flatMap((commit) => commit.events);
+
+		for (const { action, id, meta } of events)
+		{
+			if (!era.transactions.get(Number(meta.tx))?.changes.has(entity))
+				this.violate(`PHANTOM: ${action} ${id} of ${meta.tx}, which changed nothing here`);
+			if (!covers(to, meta.tx))
+				this.violate(`${action} ${id} of ${meta.tx}, which the position that follows does not cover: ${to.text}`);
+			if (covers(from, meta.tx) && !this.isLoose)
+				this.violate(`${action} ${id} of ${meta.tx} came again: ${from.text} covers it`);
+		}
+		// A reader that is too slow is merged, too, and gets nothing of what came and went; not of views of all actions.
+		if (!window || actions || isJoined || this.isLoose)
+			return;
+		const expected = era.between(entity, from, to).map((tx) => this.expected(tx));
+		const gone = (list) => list.filter((e) => ['deleted', 'left', 'truncated'].includes(e.action))
+			.map((e) => `${e.action} ${e.id}`).sort().join();
+
+		this.counts.windows++;
+		if (!expected.includes(undefined) && gone(expected.flat()) !== gone(events))
+			this.violate(`LOSS in a window between ${from.text} and ${to.text}: ${short(gone(expected.flat()))} went, ${short(gone(events))} came`);
 	}
 
 	/** Frames agree with each row's history, and each writer's transactions with his order. */
