@@ -141,49 +141,40 @@ merge_all(struct session *session, struct outqueue *queue)
 	outqueue_compact(queue);
 }
 
-/* Gives on the entries from..end of what is held, merged or as they are. */
-static void
-give(struct session *session, const struct hold *hold, unsigned from, unsigned end, bool is_merged)
+/* Whether a transaction is among what is held. */
+static bool
+has_transaction(struct hold *hold, uint64_t tx)
 {
-	struct outqueue queue;
-	struct outqueue_entry *entry;
+	const struct outqueue_entry *entry;
 
-	outqueue_init(&queue);
-	for (unsigned i = from; i < end; i++)
-	{
-		entry = outqueue_unsealed((struct outqueue *) &hold->queue, i);
-		outqueue_push(&queue, entry->frame, entry->owner, entry->tx, entry->group,
-					  (enum priority) entry->priority);
-	}
-	if (is_merged)
-		merge_all(session, &queue);
-	for (unsigned i = 0; (entry = outqueue_unsealed(&queue, i)) != NULL; i++)
-		outqueue_push(&session->queue, entry->frame, entry->owner, entry->tx, entry->group,
-					  (enum priority) entry->priority);
-	stats_add(STAT_QUEUE_BYTES, (int64_t) queue.bytes);
-	outqueue_release(&queue);
+	for (unsigned i = 0; (entry = outqueue_unsealed(&hold->queue, i)) != NULL; i++)
+		if (entry->tx == tx)
+			return true;
+	return false;
 }
 
 void
-hold_end(struct session *session, uint64_t alone)
+hold_end(struct session *session, uint64_t tx)
 {
 	struct worker *worker = session->worker;
 	struct hold *hold = session->hold;
-	unsigned	from = 0;
+	const struct outqueue_entry *entry;
+	size_t		before = session->queue.bytes;
 
 	if (hold == NULL)
 		return;
 	session->hold = NULL;
-	for (unsigned i = 0; i < hold->queue.count; i++)
+	if (tx == 0 || !has_transaction(hold, tx))
 	{
-		bool		is_alone = outqueue_unsealed(&hold->queue, i)->tx == alone;
+		size_t		held = hold->queue.bytes;
 
-		if (i + 1 < hold->queue.count
-			&& (outqueue_unsealed(&hold->queue, i + 1)->tx == alone) == is_alone)
-			continue;
-		give(session, hold, from, i + 1, !is_alone);
-		from = i + 1;
+		merge_all(session, &hold->queue);
+		stats_add(STAT_QUEUE_BYTES, (int64_t) hold->queue.bytes - (int64_t) held);
 	}
+	for (unsigned i = 0; (entry = outqueue_unsealed(&hold->queue, i)) != NULL; i++)
+		outqueue_push(&session->queue, entry->frame, entry->owner, entry->tx, entry->group,
+					  (enum priority) entry->priority);
+	stats_add(STAT_QUEUE_BYTES, (int64_t) session->queue.bytes - (int64_t) before);
 	free_hold(worker, hold);
 	if (worker->holds.wheel.count == 0)
 		merge_forget(&worker->holds.memo);

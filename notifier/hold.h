@@ -12,8 +12,8 @@
  * 2. Windows end at multiples of their length, at most their length after the first transaction: sessions with the
  *	  same view hold the same frames, which are merged once. The shortest window of what is held counts.
  * 3. It ends early before any gap, before rights are looked up anew, when it is as large as a queue may be, at the
- *	  heartbeat, and when a sync asks for a transaction, which is not merged with others: whose change each of
- *	  its events is must stay known. While a sync waits, nothing is held.
+ *	  heartbeat, and when a sync asks for a transaction. If that is among what is held, nothing of it is merged: who
+ *	  writes himself must see whose change each is, and which came first. While a sync waits, nothing is held.
  * 4. What catches up is not held, and what is held is lost with the session: the client's position is before it.
  *
  * All calls are made in the worker's thread.
@@ -56,10 +56,10 @@ bool		hold_takes(struct session *session, struct subscription *subscription,
 bool		hold_is_full(const struct session *session, size_t limit);
 
 /*
- * Gives on what is held, if anything; the transaction (0: none) is not merged with others. The position is the
+ * Gives on what is held, if anything: merged, unless this transaction (0: none) is among it. The position is the
  * caller's matter: none may come before a gap that is due.
  */
-void		hold_end(struct session *session, uint64_t alone);
+void		hold_end(struct session *session, uint64_t tx);
 
 /* A subscription ends, or the session: what is held for it goes. */
 void		hold_drop_subscription(struct session *session, struct subscription *subscription);

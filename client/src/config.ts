@@ -123,6 +123,12 @@ export interface StoreConfig<T extends object>
 	/** Columns as `column`, `column.asc` or `column.desc`. Default: by key, and those that come later last. */
 	order?: string[];
 
+	/**
+	 * Milliseconds that changes may be held and merged at the server, for rows that change faster than anybody looks; 0: not
+	 * at all. All that this client shows then moves at this pace; its own writes end the wait. Default: the server's.
+	 */
+	window?: number;
+
 	/** In place of `order` for rows that are here. */
 	sort?: (a: T, b: T) => number;
 

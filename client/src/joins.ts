@@ -106,7 +106,7 @@ export class Joins
 				if (item.kind === 'load')
 					one.sink.load?.(item.rows, text);
 				else if (item.kind === 'events')
-					one.sink.events?.(item.events, item.tx);
+					one.sink.events?.(item.events, item.tx, text);
 				else
 					one.sink.gap?.(item.reason);
 				if (item.kind !== 'events')

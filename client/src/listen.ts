@@ -19,6 +19,9 @@ export interface ListenOptions
 	/** The columns to receive; the key always comes. Needs a feature and an entity. */
 	columns?: string[];
 
+	/** Milliseconds that events may be held and merged; see `window` of a Subscription. */
+	window?: number;
+
 	/** A position to begin from; default: now. */
 	since?: string;
 
@@ -46,14 +49,12 @@ export function listen(open: (subscription: Subscription, sink: Sink) => Unsubsc
 	rest: unknown[], where: (event: RealtimeEvent) => boolean = () => true): Unsubscribe | EventStream<RealtimeEvent>
 {
 	const callback = typeof rest[0] === 'function' ? rest[0] as Callback<RealtimeEvent> : undefined;
-	const { signal, onGap, onError, filter, columns, since } = (callback ? rest[1] : rest[0]) as ListenOptions ?? {};
+	const { signal, onGap, onError, filter, columns, since, window } = (callback ? rest[1] : rest[0]) as ListenOptions ?? {};
 	const stream = callback ? undefined : new EventStream<RealtimeEvent>();
 	let isOver = false;
 
 	const push = callback ?? ((event) => stream!.push(event));
-	const close = signal?.aborted ? () => {} : open({
-		...subscription, ...(filter && { filter }), ...(columns && { columns }), ...(since !== undefined && { since })
-	}, {
+	const close = signal?.aborted ? () => {} : open({ ...subscription, filter, columns, since, window } as Subscription, {
 		events: (events) => events.filter(where).forEach((event) => afterwards(() => isOver || push(event))),
 		gap: (reason) => afterwards(() => onGap?.(reason)),
 		error: (error) => afterwards(() =>

@@ -39,6 +39,9 @@ export interface EventMeta
 	/** Columns that the row has and `data` or `old` does not: too large, or large and unchanged. */
 	omitted?: string[];
 
+	/** It stands for several events of its row, of which it is the last. */
+	merged?: true;
+
 	/** Of a `deleted` that a change of the key made: the key that the row has now. */
 	newId?: Id;
 
@@ -112,6 +115,9 @@ export interface Subscription
 
 	/** A position to resume from: what it has not seen comes, no snapshot. If history does not reach back: a gap. */
 	since?: string;
+
+	/** Milliseconds that commits may be held and merged at the server; 0: not at all. Default: the server's. */
+	window?: number;
 }
 
 /** A row as it is loaded. */

@@ -24,7 +24,7 @@ export interface SourceHost
 
 	/** Rows were replaced, or are there from the storage. */
 	loaded(): void;
-	events(events: readonly RealtimeEvent[], tx: string): void;
+	events(events: readonly RealtimeEvent[], position: string): void;
 
 	/** The rows have all that `rows.at` has seen; `isBack`: for the first time since the connection was lost. */
 	reached(isBack: boolean): void;
@@ -229,14 +229,14 @@ export class Source
 	/** Subscribes: resumes from what is here if it is not stale. */
 	private open(): void
 	{
-		const { feature, entity, filter, columns, order } = this.config;
+		const { feature, entity, filter, columns, order, window } = this.config;
 		const since = this.isCacheStale ? undefined : this.atText;
 
 		this.handle = this.client.open({
-			feature, entity, filter, columns, order, limit: this.limit, snapshot: true, since
+			feature, entity, filter, columns, order, window, limit: this.limit, snapshot: true, since
 		} as Subscription, {
 			load: (rows, position) => this.set(rows, position),
-			events: (events, tx) => this.host.events(events, tx),
+			events: (events, _, position) => this.host.events(events, position),
 			position: (position) => this.setPosition(position),
 			gap: () => this.gap(),
 			error: (error) => this.refused(error)

@@ -81,7 +81,7 @@ export class EntityStore<T extends object = Row>
 				this.display.showAll();
 				void this.queue?.restore();
 			},
-			events: (events, tx) => this.takeEvents(events, tx),
+			events: (events, position) => this.takeEvents(events, position),
 			reached: (isBack) =>
 			{
 				this.writes.settle();
@@ -452,19 +452,19 @@ export class EntityStore<T extends object = Row>
 			this.display.touch(key);
 	}
 
-	private takeEvents(events: readonly RealtimeEvent[], tx: string): void
+	private takeEvents(events: readonly RealtimeEvent[], position: string): void
 	{
-		this.cause = { tx, at: this.rows.at };
 		for (const event of events)
-			this.takeEvent(event);
+			this.takeEvent(event, position);
 		this.publish();
 	}
 
-	private takeEvent(event: RealtimeEvent): void
+	private takeEvent(event: RealtimeEvent, position: string): void
 	{
-		const { tx, newId } = event.meta;
+		const { tx, newId, merged } = event.meta;
 
-		this.cause = { tx, at: this.cause.at };
+		// What was merged is the row as of the position, as in a load: whose change it is, the values must tell.
+		this.cause = merged ? { tx: undefined, at: parsePosition(position) } : { tx, at: this.rows.at };
 		this.waiting.note(tx);
 		if (newId !== undefined && event.id !== null)
 			this.display.rename(keyOf(event.id), keyOf(newId), newId);

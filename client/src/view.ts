@@ -24,8 +24,8 @@ export interface Sink
 	/** All rows of the view, in a batch that ends at this position: what was known before is void. */
 	load?(rows: SnapshotRow[], position: string): void;
 
-	/** Events of one transaction, in order. */
-	events?(events: RealtimeEvent[], tx: string): void;
+	/** Events of one transaction, in order; or of several that were merged. The batch ends at this position. */
+	events?(events: RealtimeEvent[], tx: string, position: string): void;
 
 	/** Events were not delivered. With `snapshot`, load() follows. */
 	gap?(reason: string): void;
@@ -113,7 +113,7 @@ export function keyOf(id: Id): string
 }
 
 /** The part of a subscription that makes the view; wildcards left out, actions in order. */
-export function requestOf({ feature, entity, action, filter, columns }: Subscription): Subscription
+export function requestOf({ feature, entity, action, filter, columns, window }: Subscription): Subscription
 {
 	const actions = typeof action === 'string' ? [action] : [...new Set(action)].sort();
 
@@ -122,7 +122,8 @@ export function requestOf({ feature, entity, action, filter, columns }: Subscrip
 		...(entity !== undefined && entity !== '*' && { entity }),
 		...(actions.length > 0 && !actions.includes('*') && { action: actions }),
 		...(filter?.length && { filter }),
-		...(columns && { columns: [...new Set(columns)].sort() })
+		...(columns && { columns: [...new Set(columns)].sort() }),
+		...(window !== undefined && { window })
 	};
 }
 
@@ -213,8 +214,13 @@ export function deliver(view: View, one: Listener, item: Item, position: string)
 		case 'events':
 			if (one.state === 'side')
 				one.kept.push(item);
-			else if (one.state === 'live' && !covers(one.floor, item.tx))
-				one.sink.events?.(item.events, item.tx);
+			else if (one.state === 'live')
+			{
+				const events = item.events.filter(({ meta }) => !covers(one.floor, meta.tx));
+
+				if (events[0])
+					one.sink.events?.(events, item.tx, position);
+			}
 			return;
 		case 'gap':
 			if (one.state === 'side')

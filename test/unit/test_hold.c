@@ -215,39 +215,25 @@ test_not_held(void **state)
 	assert_non_null(desk->session.hold);
 }
 
-/* A transaction that is asked for stays as it is, between what is merged before and after it. */
+/* When a transaction is asked for that is held, nothing is merged. */
 static void
-test_alone(void **state)
-{
-	(void) state;
-	for (uint64_t tx = 1; tx <= 7; tx++)
-		assert_true(come(&desk->slow, tx));
-	assert_true(come(&desk->fast, 4));
-	hold_end(&desk->session, 4);
-	check_queue("slow3+ slow4 slow7+ fast4");
-	assert_int_equal(desk->positions, 0);	/* the caller's */
-
-	hold_end(&desk->session, 4);	/* nothing is held */
-	check_queue("slow3+ slow4 slow7+ fast4");
-}
-
-/* One that is not held, or that is first or last. */
-static void
-test_alone_at_ends(void **state)
+test_asked(void **state)
 {
 	(void) state;
 	for (uint64_t tx = 1; tx <= 3; tx++)
 		assert_true(come(&desk->slow, tx));
-	hold_end(&desk->session, 9);
-	check_queue("slow3+");
+	assert_true(come(&desk->fast, 2));
+	hold_end(&desk->session, 2);
+	check_queue("slow1 slow2 slow3 fast2");
+	assert_int_equal(desk->positions, 0);	/* the caller's */
+	hold_end(&desk->session, 2);	/* nothing is held */
+	check_queue("slow1 slow2 slow3 fast2");
+
+	/* One that is not held. */
 	for (uint64_t tx = 4; tx <= 6; tx++)
 		assert_true(come(&desk->slow, tx));
-	hold_end(&desk->session, 4);
-	check_queue("slow3+ slow4 slow6+");
-	for (uint64_t tx = 7; tx <= 9; tx++)
-		assert_true(come(&desk->slow, tx));
 	hold_end(&desk->session, 9);
-	check_queue("slow3+ slow4 slow6+ slow8+ slow9");
+	check_queue("slow1 slow2 slow3 fast2 slow6+");
 }
 
 /* What is held counts as the queue does. */
@@ -294,8 +280,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_window, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_within_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_held, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_alone_at_ends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_asked, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_drop_subscription, set_up, tear_down),
 	};
