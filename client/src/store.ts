@@ -19,6 +19,7 @@ import { Items } from './items.js';
 import { Locks } from './locks.js';
 import { comparator } from './order.js';
 import { Pending, type Cause, type Conflict, type Operation } from './pending.js';
+import { parsePosition } from './position.js';
 import type { Id, RealtimeEvent, Row } from './protocol.js';
 import { Queue } from './queue.js';
 import type { Resolution } from './resolution.js';

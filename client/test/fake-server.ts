@@ -363,6 +363,15 @@ export class Session
 		}
 	}
 
+	/** Several transactions as a view with a window sees them. */
+	private mergedCommit(view: View, commits: Commit[]): void
+	{
+		const events = mergeEvents(commits.flatMap(({ tx, changes }) => changes.flatMap((change, seq) => this.event(view, tx, seq, change))));
+
+		if (events.length > 0)
+			this.send({ op: 'commit', view: view.id, tx: String(commits.at(-1)!.tx), part: 0, last: true, merged: true, events });
+	}
+
 	/** A transaction as a view sees it. */
 	private commit(view: View, { tx, changes }: Commit): void
 	{
@@ -408,11 +417,22 @@ export class Session
 	advance(): void
 	{
 		const now = this.server.database.snapshot();
+		const news = this.server.database.log.filter(({ tx }) => !sees(this.at, tx) && sees(now, tx));
 
-		for (const commit of this.server.database.log)
+		if (this.server.isMerging && this.syncs.length === 0)
 		{
-			if (sees(this.at, commit.tx) || !sees(now, commit.tx))
-				continue;
+			for (const view of this.views.values())
+			{
+				const commits = news.filter(({ tx }) => !sees(view.from, tx));
+
+				if (commits.length > 1)
+					this.mergedCommit(view, commits);
+				else
+					commits.forEach((commit) => this.commit(view, commit));
+			}
+		}
+		for (const commit of this.server.isMerging && this.syncs.length === 0 ? [] : news)
+		{
 			for (const view of this.views.values())
 			{
 				if (!sees(view.from, commit.tx))
@@ -429,6 +449,38 @@ export class Session
 	}
 }
 
+/** Events of a window: of a row, what came or was updated and is updated becomes one; what goes ends that. */
+function mergeEvents(events: any[]): any[]
+{
+	const out = new Set<any>();
+	const open = new Map<string, any>();
+
+	for (const event of events)
+	{
+		const before = open.get(event.id);
+		let now = event;
+
+		if (event.id === null)
+			open.clear();
+		else if (before && ['updated', 'deleted', 'left'].includes(event.action))
+		{
+			out.delete(before);
+			now = {
+				...event, ...(event.action === 'updated' && before.action !== 'updated' &&
+					{ event: before.event, action: before.action, old: undefined }), meta: { ...event.meta, merged: true }
+			};
+			if (now.action === 'updated')
+				now.old = { ...event.old, ...before.old };
+		}
+		if (['created', 'updated', 'entered'].includes(now.action))
+			open.set(event.id, now);
+		else
+			open.delete(event.id);
+		out.add(now);
+	}
+	return [...out];
+}
+
 const immediately = (work: () => void): void => void setImmediate(work);
 
 export class FakeServer
@@ -442,6 +494,9 @@ export class FakeServer
 
 	/** Frames are made by advance() and sent by deliver() alone. */
 	isManual = false;
+
+	/** Views have windows: what one advance() brings is merged, unless a sync waits. */
+	isMerging = false;
 
 	/** Turns that answers of the poll are under way. */
 	latency = 0;
