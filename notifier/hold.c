@@ -33,8 +33,7 @@ end_due(struct wheel_entry *entry, void *arg)
 	struct session *session = ((struct hold *) entry)->session;
 
 	(void) arg;
-	hold_end(session, 0);
-	session_push_position(session);
+	hold_end_told(session, 0);
 }
 
 /* Time goes on, perhaps several ticks at once. */
@@ -95,8 +94,8 @@ hold_takes(struct session *session, struct subscription *subscription, const str
 	struct holds *holds = &session->worker->holds;
 	struct hold *hold = session->hold;
 
-	if (delivery->gap != NULL || subscription->catchup != NULL || session->syncs != NULL)
-		return false;
+	if (delivery->gap != NULL || session->ncatchups > 0 || session->syncs != NULL)
+		return false;			/* then nothing is held already: hold_end() was called */
 	if (hold == NULL)
 	{
 		hold = session->hold = memory_alloc_zeroed(sizeof(*hold));
@@ -181,6 +180,15 @@ hold_end(struct session *session, uint64_t tx)
 	stats_add(STAT_WINDOWS, 1);
 	session->has_news = true;	/* a position follows, at the latest with the next read */
 	worker_touch(worker, session);
+}
+
+void
+hold_end_told(struct session *session, uint64_t tx)
+{
+	if (session->hold == NULL)
+		return;
+	hold_end(session, tx);
+	session_push_position(session);
 }
 
 void

@@ -14,7 +14,8 @@
  * 3. It ends early before any gap, before rights are looked up anew, when it is as large as a queue may be, at the
  *	  heartbeat, and when a sync asks for a transaction. If that is among what is held, nothing of it is merged: who
  *	  writes himself must see whose change each is, and which came first. While a sync waits, nothing is held.
- * 4. What catches up is not held, and what is held is lost with the session: the client's position is before it.
+ * 4. Nothing is held while a subscription of the session catches up. What is held is lost with the session: the
+ *	  client's position is before it.
  *
  * All calls are made in the worker's thread.
  */
@@ -56,10 +57,11 @@ bool		hold_takes(struct session *session, struct subscription *subscription,
 bool		hold_is_full(const struct session *session, size_t limit);
 
 /*
- * Gives on what is held, if anything: merged, unless this transaction (0: none) is among it. The position is the
- * caller's matter: none may come before a gap that is due.
+ * Gives on what is held, if anything: merged, unless this transaction (0: none) is among it. hold_end_told() tells the
+ * position, too, as soon as one may be told; the other is for who does so himself, or has a gap to tell first.
  */
 void		hold_end(struct session *session, uint64_t tx);
+void		hold_end_told(struct session *session, uint64_t tx);
 
 /* A subscription ends, or the session: what is held for it goes. */
 void		hold_drop_subscription(struct session *session, struct subscription *subscription);

@@ -109,7 +109,7 @@ end(struct recheck *recheck, const char *code, const char *why)
 	struct subscription *subscription = recheck->subscription;
 	struct session *session = subscription->session;
 
-	hold_end(session, 0);
+	hold_end_told(session, 0);
 	session_error(session, (struct slice) {NULL, 0}, code, why, subscription->view->id);
 	session_drop_subscription(session, subscription);	/* frees the recheck */
 }

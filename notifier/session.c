@@ -349,7 +349,7 @@ session_move(struct session *session)
 	for (const struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 		if (s->recheck != NULL)
 			return false;
-	hold_end(session, 0);
+	hold_end_told(session, 0);
 	unlink_session(session);
 	link_session(to, session);
 	session->last_group = 0;
@@ -536,11 +536,7 @@ handle_sync(struct session *session, const struct message *message)
 		session_error(session, message->ref, CODE_RATE_LIMITED, "too many syncs wait", NULL);
 		return;
 	}
-	if (session->hold != NULL)
-	{
-		hold_end(session, message->tx);
-		session_push_position(session);
-	}
+	hold_end_told(session, message->tx);
 	sync = memory_alloc(sizeof(*sync));
 	sync->tx = message->tx;
 	sync->ref = message->ref.len ? memory_copy_string(message->ref.at, message->ref.len) : NULL;

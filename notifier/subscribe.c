@@ -189,6 +189,7 @@ settle(struct subscribing *request)
 			return;
 		}
 	}
+	hold_end_told(session, 0);	/* it might keep the position back that this one waits for */
 	view = get_view(request, entity);
 	for (subscription = session->subscriptions; subscription != NULL;
 		 subscription = subscription->next)

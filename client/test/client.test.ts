@@ -654,3 +654,30 @@ test('importing and making a client needs no browser, and connects to nothing', 
 	client.entity('orders', 'order');
 	assert.equal(client.status.value.state, 'disconnected');
 });
+
+test('a window is asked for as it is given, none if none is; what was loaded beside the stream is not put back by what was merged', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const sink = recorder();
+
+	client.subscribeToEntity('orders', 'order', () => {}, { window: 250, columns: ['id'] });
+	client.subscribeToEntity('orders', 'line', () => {}, { window: 0 });
+	client.subscribeToEntity('orders', 'note', () => {});
+	client.open({ feature: 'orders', entity: 'order' }, sink);
+	await until(() => server.session?.views.size === 4);
+	assert.deepEqual(server.session!.received.filter(({ op }) => op === 'subscribe').map(({ entity, window }) => [entity, window]),
+		[['order', 250], ['line', 0], ['note', undefined], ['order', undefined]]);
+
+	// Concurrent transactions: the row beside the stream has seen the second one, not the first.
+	const one: Sink & ReturnType<typeof recorder> = recorder();
+	const [first, second] = [server.database.begin().insert({ id: 1 }), server.database.begin().insert({ id: 2 })];
+
+	server.isMerging = true;
+	second.commit();
+	client.open({ feature: 'orders', entity: 'order', snapshot: true }, one);
+	await until(() => one.log.includes('load 1'));
+	first.commit();
+	await until(() => one.rows.size === 2);
+	assert.deepEqual([...one.rows.keys()].sort(), ['1', '2']);
+	assert.deepEqual(one.log, ['load 1', 'created 1']);
+});

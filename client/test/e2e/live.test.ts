@@ -169,6 +169,42 @@ test('a filtered store: rows enter and leave', async (t) =>
 	await equals(store, "status = 'shown'");
 });
 
+test('over a window: bursts of others, writes of mine confirmed, no flicker', async (t) =>
+{
+	const client = connect(t);
+	const id = ++lastId;
+
+	await api.create({ id, name: '0', amount: 0 });
+	const store = await open(t, client, { window: 500 });
+	const names: unknown[] = [];
+	let isOver = false;
+	let count = 0;
+	const burst = (async () =>
+	{
+		while (!isOver)
+		{
+			await stage.write('UPDATE item SET amount = amount + 1 WHERE id = $1', [id]);
+			count++;
+		}
+	})();
+
+	store.subscribe(() => names.push(store.get(String(id))?.data.name));
+	for (let i = 1; i <= 10; i++)
+	{
+		await store.update(String(id), { name: String(i) });
+		await store.settled();
+		assert.equal(store.get(String(id))!.data.name, String(i));
+	}
+	isOver = true;
+	await burst;
+	assert.deepEqual(names, [...names].sort((a, b) => Number(a) - Number(b)), 'an older name never shows again');
+	assert.deepEqual(store.pending, []);
+	assert.deepEqual(store.conflicts, []);
+	await equals(store);
+	assert.equal(Number(store.get(String(id))!.data.amount), count);
+	assert.ok(await stage.notifier.metric('coalesced_events_total') > 0);
+});
+
 test('two browsers edit the same row: the conflict is seen, and resolved each way', async (t) =>
 {
 	const [one, two] = [await open(t, connect(t)), await open(t, connect(t))];
@@ -363,7 +399,9 @@ test('random writers; stores on every transport lose their connections, and are 
 		const client = connect(t, { transports: i < 6 ? Object.values(only)[i % 3]! : [webSocket, serverSentEvents, longPoll] });
 		const where = i % 2 ? "status = 'a'" : 'true';
 
-		stores.push({ client, where, store: await open(t, client, i % 2 ? { filter: [['status', 'eq', 'a']] } : {}) });
+		stores.push({ client, where, store: await open(t, client, {
+			...(i % 2 && { filter: [['status', 'eq', 'a']] }), ...(i % 3 === i % 4 && { window: 60 })
+		}) });
 	}
 	const write = async () =>
 	{
