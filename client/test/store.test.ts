@@ -698,3 +698,45 @@ test('rows and keys of several columns', async (t) =>
 	store.edit(id, { count: 4 });
 	assert.equal(store.items[0]!.data.count, 4);
 });
+
+test('what a window has merged of mine and others\': no conflict where there is none', async (t) =>
+{
+	const { server, store } = await open(t);
+	const write = () =>
+	{
+		const { id: tx } = server.database.update('1', { status: 'paid' });
+
+		// Merged with somebody else's, whose transaction the frame names, and on its way when the reply comes.
+		server.database.update('1', { total: 12 });
+		server.advance();
+		return Promise.resolve({ success: true, meta: { tx } });
+	};
+
+	server.isManual = server.isMerging = true;
+	await store.update('1', { status: 'paid' }, write);
+	store.edit('1', { status: 'shipped' });
+	server.session!.deliver();
+	assert.equal(store.get('1')!.data.total, 12);
+	assert.deepEqual(store.conflicts, []);
+	assert.equal(store.get('1')!.data.status, 'shipped');
+
+	// The other's is the later one: it has not been overwritten.
+	server.isManual = false;
+	await store.save('1', () => Promise.resolve({ success: true, meta: { tx: server.database.update('1', { status: 'shipped' }).id } }));
+	await store.settled();
+	server.isManual = true;
+	await store.update('1', { status: 'back' }, () =>
+	{
+		const { id: tx } = server.database.update('1', { status: 'back' });
+
+		server.database.update('1', { status: 'lost' });
+		server.advance();
+		return Promise.resolve({ success: true, meta: { tx } });
+	});
+	server.session!.deliver();
+	server.isManual = false;
+	server.changed();
+	await store.settled();
+	assert.equal(store.get('1')!.data.status, 'lost');
+	assert.deepEqual(store.conflicts, []);
+});
