@@ -483,7 +483,8 @@ test('nothing that was queued offline goes before the rows have what others did 
 });
 
 for (const isMerging of [false, true])
-test(`conflicts of sent writes are ${isMerging ? 'over a window only' : 'exactly'} where another changed my field between my change and my commit`, async (t) =>
+test(`conflicts of sent writes are exactly where another changed my field between my change and my commit${isMerging ?
+	'; over a window, none elsewhere' : ''}`, async (t) =>
 {
 	await check(t, { ...traffic, 'lone update': 10, drop: 1, offline: 1, online: 2 }, async (world) =>
 	{
