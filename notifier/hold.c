@@ -152,32 +152,53 @@ has_transaction(struct hold *hold, uint64_t tx)
 	return false;
 }
 
+/* Takes what is held out of the hold, but parts of a transaction of which more is to come: they stay together. */
+static void
+take(struct session *session, struct hold *hold, struct outqueue *to)
+{
+	struct worker *worker = session->worker;
+	unsigned	open_group = hub_stream_is_inside(worker->live) ? worker->group : 0;
+	struct outqueue_entry *entry;
+
+	for (unsigned i = 0; (entry = outqueue_unsealed(&hold->queue, i)) != NULL; i++)
+	{
+		if (open_group != 0 && entry->group == open_group)
+			continue;
+		outqueue_push(to, entry->frame, entry->owner, entry->tx, entry->group,
+					  (enum priority) entry->priority);
+		outqueue_replace(&hold->queue, entry, NULL);
+	}
+	outqueue_compact(&hold->queue);
+}
+
 void
 hold_end(struct session *session, uint64_t tx)
 {
 	struct worker *worker = session->worker;
 	struct hold *hold = session->hold;
 	const struct outqueue_entry *entry;
-	size_t		before = session->queue.bytes;
+	struct outqueue queue;
+	bool		is_asked;
+	int64_t		before;
 
 	if (hold == NULL)
 		return;
-	session->hold = NULL;
-	if (tx == 0 || !has_transaction(hold, tx))
-	{
-		size_t		held = hold->queue.bytes;
-
-		merge_all(session, &hold->queue);
-		stats_add(STAT_QUEUE_BYTES, (int64_t) hold->queue.bytes - (int64_t) held);
-	}
-	for (unsigned i = 0; (entry = outqueue_unsealed(&hold->queue, i)) != NULL; i++)
+	before = (int64_t) (session->queue.bytes + hold->queue.bytes);
+	outqueue_init(&queue);
+	is_asked = tx != 0 && has_transaction(hold, tx);
+	take(session, hold, &queue);
+	if (!is_asked)
+		merge_all(session, &queue);
+	for (unsigned i = 0; (entry = outqueue_unsealed(&queue, i)) != NULL; i++)
 		outqueue_push(&session->queue, entry->frame, entry->owner, entry->tx, entry->group,
 					  (enum priority) entry->priority);
-	stats_add(STAT_QUEUE_BYTES, (int64_t) session->queue.bytes - (int64_t) before);
-	free_hold(worker, hold);
+	outqueue_release(&queue);
+	stats_add(STAT_QUEUE_BYTES, (int64_t) (session->queue.bytes + hold->queue.bytes) - before);
+	stats_add(STAT_WINDOWS, 1);
+	if (outqueue_is_empty(&hold->queue))
+		hold_drop(session);
 	if (worker->holds.wheel.count == 0)
 		merge_forget(&worker->holds.memo);
-	stats_add(STAT_WINDOWS, 1);
 	session->has_news = true;	/* a position follows, at the latest with the next read */
 	worker_touch(worker, session);
 }

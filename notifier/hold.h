@@ -14,6 +14,7 @@
  * 3. It ends early before any gap, before rights are looked up anew, when it is as large as a queue may be, at the
  *	  heartbeat, and when a sync asks for a transaction. If that is among what is held, nothing of it is merged: who
  *	  writes himself must see whose change each is, and which came first. While a sync waits, nothing is held.
+ *	  Parts of a transaction of which more is to come stay until it is whole, whatever ends.
  * 4. Nothing is held while a subscription of the session catches up. What is held is lost with the session: the
  *	  client's position is before it.
  *

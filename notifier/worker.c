@@ -282,9 +282,12 @@ end_read(struct worker *worker, bool had_several)
 static void
 start_anew(struct worker *worker, struct batch *batch)
 {
-	hub_stream_reset(worker->live);
 	for (struct session *session = worker->sessions; session != NULL; session = session->next)
-		hold_end(session, 0);	/* of the history that ends */
+	{
+		hold_end(session, 0);	/* of the history that ends; not what will not be whole */
+		hold_drop(session);
+	}
+	hub_stream_reset(worker->live);
 	clear_cache(worker);
 	set_position(worker, batch);
 	worker->is_inside = false;

@@ -292,6 +292,26 @@ describe('what ends a window', () =>
 		await peer.close();
 	});
 
+	test('a gap within a transaction of many parts, which stay together', async () =>
+	{
+		const peer = await stage.peer();
+		const held = await peer.subscribe({ ...item, ...minute });
+		const view = await peer.subscribe({ feature: 'shop', entity: 'many', filter: [['n', 'gt', 0]] });
+		const [before, n] = [id, 150];
+
+		await insert();
+		const tx = await stage.write(`
+			INSERT INTO item (id, name) SELECT ${id} + i, repeat('p', 5000) FROM generate_series(1, ${n}) i;
+			INSERT INTO many SELECT i, 1 FROM generate_series(2001, 2100) i;
+			INSERT INTO item (id, name) SELECT ${id + n} + i, repeat('q', 5000) FROM generate_series(1, ${n}) i`);
+		id += 2 * n;
+		await peer.until('the gap', () => view.gaps.length > 0);
+		await ended(peer, tx);
+		assert.deepEqual(held.ids.length, 0);
+		assert.deepEqual(held.events.map((e) => Number(e.id)), Array.from({ length: 2 * n + 1 }, (_, i) => before + 1 + i));
+		await peer.close();
+	});
+
 	test('rights that change', async () =>
 	{
 		await stage.sql(`CREATE TABLE secret (id integer PRIMARY KEY, n integer, s text); SELECT realtime.enable('secret', 'shop', 'secret');

@@ -37,6 +37,7 @@ struct desk
 	unsigned	positions;
 	unsigned	touches;
 	unsigned	stop_at;		/* positions */
+	bool		is_open;		/* of the last transaction more is to come */
 };
 
 static struct desk *desk;
@@ -50,6 +51,13 @@ session_push_position(struct session *session)
 	desk->positions++;
 	if (desk->positions == desk->stop_at)
 		loop_stop(desk->loop);
+}
+
+bool
+hub_stream_is_inside(const struct hub_stream *stream)
+{
+	(void) stream;
+	return desk->is_open;
 }
 
 void
@@ -236,6 +244,31 @@ test_asked(void **state)
 	check_queue("slow1 slow2 slow3 fast2 slow6+");
 }
 
+/* A transaction of which more is to come stays whole, whatever ends before. */
+static void
+test_open(void **state)
+{
+	(void) state;
+	assert_true(come(&desk->slow, 1));
+	assert_true(come(&desk->slow, 2));
+	assert_true(come(&desk->slow, 3));
+	desk->is_open = true;
+	hold_end(&desk->session, 0);
+	check_queue("slow2+");
+	assert_non_null(desk->session.hold);
+	desk->worker.group--;		/* its next part */
+	assert_true(come(&desk->slow, 3));
+	hold_end_told(&desk->session, 0);
+	check_queue("slow2+");
+	assert_int_equal(desk->positions, 0);
+	desk->is_open = false;
+	assert_true(come(&desk->slow, 4));
+	hold_end_told(&desk->session, 0);
+	check_queue("slow2+ slow4+");
+	assert_int_equal(desk->positions, 1);
+	assert_null(desk->session.hold);
+}
+
 /* What is held counts as the queue does. */
 static void
 test_full(void **state)
@@ -281,6 +314,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_within_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_held, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_drop_subscription, set_up, tear_down),
 	};
