@@ -465,6 +465,7 @@ handle_unsubscribe(struct session *session, const struct message *message)
 		session_error(session, message->ref, CODE_UNKNOWN_VIEW, "no such view in this session", NULL);
 		return;
 	}
+	hold_end_told(session, 0);	/* no position may come that covers what the view, not ended yet, has not had */
 	session_drop_subscription(session, subscription);
 	session_reply(session, protocol_unsubscribed(message->ref, message->view));
 }

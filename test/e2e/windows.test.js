@@ -7,6 +7,7 @@
 import test, { describe } from 'node:test';
 import assert from 'node:assert/strict';
 import { follow } from './lib/peer.js';
+import { covers } from './lib/position.js';
 import { Stage } from './lib/stage.js';
 import { until } from './lib/wait.js';
 
@@ -335,7 +336,7 @@ describe('what ends a window', () =>
 		await peer.close();
 	});
 
-	test('unsubscribe: nothing of the view comes, and the position does', async () =>
+	test('unsubscribe: what is held comes before its answer, and before a position that covers it', async () =>
 	{
 		const peer = await stage.peer();
 		const view = await peer.subscribe({ ...item, ...minute });
@@ -343,8 +344,13 @@ describe('what ends a window', () =>
 		const tx = await insert();
 
 		await delivered(tx);
+		peer.checker.onFrame = (frame) =>
+		{
+			if (frame.op === 'position' && covers(peer.position, tx))
+				assert.equal(view.eventCount, 1);
+		};
 		await peer.ask({ op: 'unsubscribe', view: view.id });
-		assert.ok(view.eventCount <= 1);
+		assert.equal(view.eventCount, 1);
 		await peer.settle(tx);
 		assert.equal(rest.eventCount, 0);
 		await peer.close();
