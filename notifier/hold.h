@@ -11,9 +11,10 @@
  *	  the session gets no position. Subscriptions without a window do not come here.
  * 2. Windows end at multiples of their length, at most their length after the first transaction: sessions with the
  *	  same view hold the same frames, which are merged once. The shortest window of what is held counts.
- * 3. It ends early before any gap, before a subscription ends or begins, before rights are looked up anew, when it is as large as a queue may be, at the
- *	  heartbeat, and when a sync asks for a transaction. If that is among what is held, nothing of it is merged: who
- *	  writes himself must see whose change each is, and which came first. While a sync waits, nothing is held.
+ * 3. It ends early before any gap, before a subscription ends or begins, before rights are looked up anew, when it
+ *	  is as large as a queue may be, at the heartbeat, and when a sync asks for a transaction. If that is among what
+ *	  is held, nothing of it is merged: who writes himself must see whose change each is, and which came first. While
+ *	  a sync waits, nothing is held.
  *	  Parts of a transaction of which more is to come stay until it is whole, whatever ends.
  * 4. Nothing is held while a subscription of the session catches up. What is held is lost with the session: the
  *	  client's position is before it.
