@@ -180,6 +180,12 @@ export class Client
 			return this.takePosition(frame);
 		if (frame.op === 'error' && frame.ref !== undefined && this.kind !== 'ws' && !['unavailable', 'internal'].includes(frame.code))
 			throw new Error(`refused: ${JSON.stringify(frame)}`);
+		// One of a stream's subscriptions cannot be had now, the others go on: it is asked for again with all of them.
+		if (frame.op === 'error' && frame.ref !== undefined && this.kind === 'sse')
+		{
+			this.losses[frame.code] = (this.losses[frame.code] ?? 0) + 1;
+			queueMicrotask(() => this.peer?.request?.destroy());
+		}
 		if (frame.op === 'error' && frame.view !== undefined && frame.ref === undefined)
 		{
 			const watch = this.views.get(frame.view);
