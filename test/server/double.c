@@ -20,7 +20,7 @@
  * Tokens in the handshake: "bad" is refused with 401, "busy" with 503. Without one and without
  * --anon-role the session waits for a token.
  *
- * Links: server peer server_http server_ws server_feed server_poll listen http websocket wheel utf8 feed webfile frame log loop memory options inifile setting protocol stats jsonscan buffer position event
+ * Links: server peer server_http server_ws server_feed server_poll listen http websocket wheel utf8 feed webfile frame log loop memory options windows inifile setting protocol stats jsonscan buffer position event
  */
 #include <pthread.h>
 #include <signal.h>
