@@ -373,6 +373,12 @@ catchup_void(struct worker *worker, struct subscription *subscription)
 
 	if (catchup == NULL)
 		return true;
+	if (catchup->state == CATCHUP_JOINING)
+	{
+		/* Its client is ahead of the stream: a gap now would lie before what it has had. */
+		catchup->is_cut = true;
+		return false;
+	}
 	if (!catchup->is_waiting)
 	{
 		struct snapshot *snapshot = catchup->snapshot;
@@ -396,7 +402,11 @@ catchup_go_on(struct worker *worker, struct subscription *subscription)
 {
 	struct catchup *catchup = subscription->catchup;
 
-	if (catchup == NULL || !catchup->is_waiting)
+	if (catchup == NULL)
+		return;
+	if (catchup->is_cut)
+		subscription->is_suspended = true;	/* go_live() has its rights looked up anew, and a gap told */
+	if (!catchup->is_waiting)
 		return;
 	catchup->is_waiting = catchup->is_begun = false;
 	/* What came while it was suspended was not held: the snapshot must have seen all of the present read. */

@@ -67,7 +67,8 @@ void		catchups_reset(struct worker *worker);
 
 /*
  * What a subscription may see is another: what was fetched is void. A snapshot that has not come whole waits, to be begun
- * again by catchup_go_on(); any other catch-up ends. Whether a gap is due: something was sent, or is not any more.
+ * again by catchup_go_on(); one that the stream has still to pass stays, suspended by that until then, and then gets its gap;
+ * any other catch-up ends. Whether a gap is due now: something was sent, or is not any more.
  */
 bool		catchup_void(struct worker *worker, struct subscription *subscription);
 void		catchup_go_on(struct worker *worker, struct subscription *subscription);
