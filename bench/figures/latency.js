@@ -2,7 +2,9 @@
 //
 // latency.js
 //	From COMMIT's return to a hundred subscribers, beside a plpgsql trigger with pg_notify and a Node relay; and
-//	how many transactions 32 writers commit that nothing holds back, with either. With --awake 1 a loop of the
+//	how many transactions 32 writers commit that nothing holds back, with either. The subscribers' program stays on the
+//	last core; with --fixed 0 the scheduler places it, and may for seconds put it on the core of the server that sends,
+//	which it then preempts at each delivery: twice the time for the subscribers behind. With --awake 1 a loop of the
 //	scheduler's class idle keeps each core awake: it gives way to everything, but on a virtual machine a core that
 //	sleeps may take a large part of a millisecond to wake, once for each process that a commit goes through.
 
@@ -16,7 +18,7 @@ import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, 
 	from '../lib/stage.js';
 
 const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16,
-	writers: 32, awake: 0 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
+	writers: 32, awake: 0, fixed: 1 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
 const runs = [];
 const floods = [];
 const times = path.join(WORK, 'times');
@@ -35,7 +37,7 @@ const SYSTEMS = {
 		const child = await startNotifier();
 
 		return { child, table: 'orders', subscribe: (more) => subscribe(child, options.subscribers,
-			{ feature: 'bench', entity: 'orders' }, more) };
+			{ feature: 'bench', entity: 'orders' }, more, { isFixed: options.fixed > 0 }) };
 	},
 	async relay()
 	{
@@ -45,7 +47,8 @@ const SYSTEMS = {
 
 		await untilListening(port, child);
 		return { child, table: 'peer',
-			subscribe: (more) => startLoad(port, { connections: options.subscribers, ...more }) };
+			subscribe: (more) => startLoad(port, { connections: options.subscribers, ...more },
+				{ isFixed: options.fixed > 0 }) };
 	}
 };
 

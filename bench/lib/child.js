@@ -59,11 +59,12 @@ export class Child
 {
 	/**
 	 * @param {object} options environment; isServer: it is what is measured, and has BENCH_SERVER_CORE for
-	 * itself if that is set; isNice: it takes what the others leave of the processors
+	 * itself if that is set; isNice: it takes what the others leave of the processors; isFixed: it stays on the last
+	 * core, where others may be, too
 	 */
-	constructor(name, program, args, { environment = {}, isServer = false, isNice = false } = {})
+	constructor(name, program, args, { environment = {}, isServer = false, isNice = false, isFixed = false } = {})
 	{
-		const core = isServer ? process.env.BENCH_SERVER_CORE : undefined;
+		const core = isServer ? process.env.BENCH_SERVER_CORE : isFixed ? String(os.cpus().length - 1) : undefined;
 
 		this.name = name;
 		this.errors = '';
