@@ -52,7 +52,7 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_await';
 CREATE FUNCTION realtime.wake(pid integer) RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_wake';
 COMMENT ON FUNCTION realtime.await(integer) IS
-'Waits until a commit has logged events since this session''s last await() ended, a notification came, somebody called wake(), or so many milliseconds (0 to 10000) have passed; the first call does not wait. Returns the microseconds waited, null at once where nothing can wake this session. A reader sends it before its read in one group; commits of prepared transactions do not end it.';
+'Waits until a commit has logged events since this session''s last await() ended, a notification came (at most every 25 ms), somebody called wake(), or so many milliseconds (0 to 10000) have passed; the first call does not wait. Returns the microseconds waited, null at once where nothing can wake this session. A reader sends it before its read in one group; commits of prepared transactions do not end it.';
 COMMENT ON FUNCTION realtime.wake(integer) IS
 'Ends the await() of another session of this database, by its process id, or its next one; returns whether it waited for a commit.';
 

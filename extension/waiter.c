@@ -16,7 +16,8 @@
  *	  word of shared memory for each slot ever used.
  * 4. The slots are a few hundred bytes of the shared memory that PostgreSQL keeps in reserve, taken by the first
  *	  session that asks, so the library need not be preloaded. Without them await() returns null.
- * 5. Notifications that come in end await(), too: they are sent to the client only after the transaction.
+ * 5. Notifications that come in end await(), too: they are sent to the client only after the transaction. PostgreSQL
+ *	  does not say on which channel, so of a busy one they end it no more than every NOTIFY_MS.
  */
 #include "postgres.h"
 
@@ -39,6 +40,7 @@
 
 #define WAITER_SLOTS 16
 #define AWAIT_MAX_MS 10000
+#define NOTIFY_MS 25
 
 PG_FUNCTION_INFO_V1(realtime_await);
 PG_FUNCTION_INFO_V1(realtime_wake);
@@ -140,12 +142,11 @@ static bool
 wake(RealtimeWaiter *slot)
 {
 	uint32		expected = WAITER_WATCHING;
-	PGPROC	   *proc = slot->proc;
 
 	if (pg_atomic_read_u32(&slot->state) != WAITER_WATCHING
 		|| !pg_atomic_compare_exchange_u32(&slot->state, &expected, WAITER_WOKEN))
 		return false;
-	SetLatch(&proc->procLatch); /* of a session that has ended meanwhile: its successor looks up for nothing */
+	SetLatch(&slot->proc->procLatch);	/* read now: the owner's or, if it has ended meanwhile, its successor's */
 	return true;
 }
 
@@ -184,14 +185,18 @@ wait_for_commit(int milliseconds)
 	INSTR_TIME_SET_CURRENT(began);
 	for (;;)
 	{
+		long		elapsed;
 		long		left;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		INSTR_TIME_SET_CURRENT(now);
 		INSTR_TIME_SUBTRACT(now, began);
-		left = milliseconds - (long) INSTR_TIME_GET_MILLISEC(now);
-		if (left <= 0 || notifyInterruptPending || pg_atomic_read_u32(&mine->state) != WAITER_WATCHING)
+		elapsed = (long) INSTR_TIME_GET_MILLISEC(now);
+		left = milliseconds - elapsed;
+		if (notifyInterruptPending)
+			left = Min(left, NOTIFY_MS - elapsed);
+		if (left <= 0 || pg_atomic_read_u32(&mine->state) != WAITER_WATCHING)
 			return (int64) INSTR_TIME_GET_MICROSEC(now);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
 	}

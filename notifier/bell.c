@@ -86,6 +86,7 @@ on_up(void *arg)
 	struct bell *bell = arg;
 
 	loop_timer_start(bell->timer, BELL_ALIVE_MS);
+	bell->on_change(bell->arg);	/* it can be asked to wake again */
 }
 
 static void

@@ -11,7 +11,7 @@
  * 2. Arming waits for the writers that were told not to ring, BELL_LOCK_TIMEOUT at a time, then pauses: whoever
  *	  waits makes all others ring.
  * 3. on_change comes when it is armed (a poll that begins after it sees all that did not ring) and
- *	  when it is not armed any more without having been asked.
+ *	  when it is not armed any more without having been asked; also when its connection is up again.
  */
 #ifndef RT_BELL_H
 #define RT_BELL_H

@@ -344,6 +344,9 @@ on_up(void *arg)
 	pgconn_sync(pgconn);
 	pgconn_query(pgconn, TAG_SETUP,
 				 "SELECT pg_catalog.set_config('default_transaction_read_only', 'on', false)", 0, NULL);
+	/* A poll that waits is a transaction as long as its wait. The setting came with 17. */
+	pgconn_query(pgconn, TAG_SETUP, "SELECT pg_catalog.set_config(name, '0', false)"
+				 " FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'", 0, NULL);
 	pgconn_prepare(pgconn, TAG_SETUP, "guard", LOG_READER_GUARD_SQL);
 	pgconn_prepare(pgconn, TAG_SETUP, "check", "SELECT realtime.position_error($1)");
 	pgconn_prepare(pgconn, TAG_SETUP, "read", read_sql);

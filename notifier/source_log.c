@@ -46,6 +46,7 @@ struct source
 	bool		will_wait;		/* the server, in the poll that the timer starts */
 	bool		cannot_wait;	/* the server has said so on this connection */
 	bool		has_rung;		/* during the present poll */
+	bool		was_empty;		/* the last poll */
 	int64_t		started_us;		/* of the last poll */
 	int64_t		ended_us;
 
@@ -135,11 +136,28 @@ on_timer(void *arg)
 	poll_soon(source);
 }
 
-/* The doorbell was armed: what did not ring is seen by a poll from now on. Or it is not any more. */
+/* Ends the server's wait in the present poll, if the doorbell's connection can. */
+static void
+wake_reader(struct source *source)
+{
+	int			pid = log_reader_waits_in(source->reader);
+
+	if (pid != 0)
+		bell_wake(source->bell, pid);
+}
+
+/*
+ * The doorbell was armed: what did not ring is seen by a poll from now on. Or it is not any more, or its connection is
+ * back: a long wait ends.
+ */
 static void
 on_bell_change(void *arg)
 {
-	poll_soon(arg);
+	struct source *source = arg;
+
+	poll_soon(source);
+	if (!bell_is_armed(source->bell))
+		wake_reader(source);
 }
 
 /* A poll ended: decides when the next one comes, and whether to be armed. */
@@ -151,6 +169,7 @@ on_polled(void *arg, unsigned commits, int64_t waited_us)
 	int64_t		rest;
 
 	source->ended_us = now;
+	source->was_empty = commits == 0;
 	if (waited_us < 0)
 		source->cannot_wait = true;
 	else
@@ -186,7 +205,12 @@ on_notify(void *arg, unsigned n)
 	pace_rung(&source->pace);
 	source->has_rung = true;
 	if (log_reader_is_polling(source->reader) && !source->cannot_wait)
-		return;					/* the poll that follows watches for what this one has not seen */
+	{
+		/* The poll that follows watches for what this one has not seen; but an older library rings without waking. */
+		if (source->was_empty && source->is_armed)
+			wake_reader(source);
+		return;
+	}
 	if (bell_is_armed(source->bell))
 	{
 		bell_check(source->bell);
@@ -315,6 +339,7 @@ destroy(struct source *source)
 {
 	if (source == NULL)
 		return;
+	wake_reader(source);		/* else the server's process stays until its wait is over */
 	log_reader_free(source->reader);
 	bell_free(source->bell);
 	loop_alarm_free(source->timer);
@@ -327,7 +352,6 @@ static void
 poked(void *arg)
 {
 	struct source *source = arg;
-	int			pid;
 
 	atomic_store(&source->is_poked, false);
 	if (source->is_destroyed)
@@ -337,9 +361,7 @@ poked(void *arg)
 	}
 	source->is_asked = true;
 	poll_soon(source);
-	pid = log_reader_waits_in(source->reader);
-	if (pid != 0)
-		bell_wake(source->bell, pid);
+	wake_reader(source);
 }
 
 static void

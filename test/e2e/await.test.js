@@ -48,12 +48,48 @@ test('a server process that ends in its wait is replaced', async () =>
 	const peer = await stage.peer();
 	const view = await peer.subscribe(item);
 	await stage.database.untilArmed(1);
-	assert.ok(await stage.value(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+	await until('it has ended', async () => await stage.value(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.await%'`) > 0);
 	await insert();
 	await peer.until('the event', () => view.events.length === 1);
 	assert.equal(view.gaps.length, 0);
 	await peer.close();
+});
+
+test('notifications on other channels do not make it poll as often', async (t) =>
+{
+	await stage.database.untilArmed(1);
+	const before = await notifier.metric('polls_total');
+	const began = performance.now();
+	for (let i = 0; i < 1000; i++)
+		await stage.sql('NOTIFY jobs');
+	const polls = await notifier.metric('polls_total') - before;
+	t.diagnostic(`1,000 notifications in ${(performance.now() - began).toFixed()} ms: ${polls} polls`);
+	assert.ok(polls < 10 + (performance.now() - began) / 20, `${polls} polls`);
+});
+
+test('where the doorbell is lost, who joins does not wait for long', async () =>
+{
+	for (let i = 0; i < 3; i++)
+	{
+		await stage.database.untilArmed(1);
+		await stage.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'realtime-notifier doorbell'`);
+		const peer = await stage.peer();
+		await within('a view', peer.subscribe({ ...item, snapshot: true }), 5);
+		await peer.close();
+	}
+});
+
+test('a notifier that is stopped leaves no server process that waits', async () =>
+{
+	const waiting = async () => Number(await stage.value(`SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.await%'`));
+	const other = await stage.start();
+	await stage.database.untilArmed(2);
+	await until('both wait', async () => await waiting() === 2, 5);
+	await other.stop();
+	await until('one waits', async () => await waiting() === 1, 5);
 });
 
 test('where no place to wait is left, the clock polls', async () =>
