@@ -100,7 +100,13 @@ pace_pause(const struct pace *pace)
 int64_t
 pace_rest(const struct pace *pace)
 {
-	return pace->gap_us > PACE_SHARE * pace->least_us ? 0 : pace->least_us;
+	int64_t		rest = PACE_REST * pace->least_us;
+
+	if (pace->gap_us > PACE_DENSE * pace->least_us && pace->min_us <= PACE_LEAST_US)
+		return 0;
+	if (rest > PACE_REST_MAX_US)
+		rest = PACE_REST_MAX_US;
+	return rest > pace->min_us ? rest : pace->min_us;
 }
 
 int64_t

@@ -130,7 +130,11 @@ test_rest(void **state)
 	simulate(&s, 20000, 5000000);
 	assert_int_equal(pace_rest(&s.pace), 0);
 	simulate(&s, 200, 1000000);
-	assert_int_equal(pace_rest(&s.pace), s.took_us);
+	assert_int_equal(pace_rest(&s.pace), PACE_REST * s.took_us);
+	s.took_us = 5000;
+	simulate(&s, 200, 1000000);
+	assert_int_equal(pace_rest(&s.pace), PACE_REST_MAX_US);
+	s.took_us = 300;
 	simulate(&s, 3000, 1000000);
 	assert_int_equal(pace_rest(&s.pace), 0);
 
