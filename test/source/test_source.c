@@ -100,7 +100,7 @@ wait_armed(struct stream *stream)
 	assert_true(wait_for_sql(control, WAIT_MS, ARMED));
 }
 
-/* A lone event: one bell, one or two polls, and not long. */
+/* A lone event: one bell, and at most two polls; one that waits for it has been counted before. */
 static void
 test_lone_event(void **state)
 {
@@ -120,7 +120,7 @@ test_lone_event(void **state)
 	assert_true(stream_wait_chunks(stream, 2));
 	assert_true(stream_wait_covered(stream, control));
 	assert_int_equal(stats_get(STAT_DOORBELLS) - bells, 1);
-	assert_in_range(stats_get(STAT_POLLS) - polls, 1, 2);
+	assert_in_range(stats_get(STAT_POLLS) - polls, 0, 2);
 	assert_true(sql_is(control, ARMED));
 	stream_check(stream, control, since);
 	stream_stop(stream);
@@ -602,7 +602,7 @@ test_silent_doorbell(void **state)
 	assert_int_equal(kill(pid, SIGSTOP), 0);
 	do
 	{
-		sql_run(control, "UPDATE source_t SET n = n + 1 WHERE id = 1");
+		sql_run(control, "INSERT INTO source_t VALUES (1, 'bell') ON CONFLICT (id) DO UPDATE SET n = source_t.n + 1");
 		assert_true(stream_wait_chunks(stream, ++n));
 		nap(100);
 		assert_in_range(n, 1, 200);
