@@ -128,8 +128,16 @@ export class Model
 
 	async lock(id: string): Promise<void>
 	{
-		await this.orders.lock(id, 'edit');
-		this.held.add(id);
+		this.held.add(id);			// before the reply: a page that goes meanwhile gives it up, too
+		try
+		{
+			await this.orders.lock(id, 'edit');
+		}
+		catch (error)
+		{
+			this.held.delete(id);
+			throw error;
+		}
 	}
 
 	async unlock(id: string, isForced: boolean): Promise<void>
