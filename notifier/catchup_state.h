@@ -63,7 +63,7 @@ struct catchup
 	bool		is_resume;		/* since is what it resumes from */
 	bool		had_since;		/* it was, if only to find that history is gone */
 	bool		wants_snapshot;
-	bool		is_cut;			/* rights changed in what was replayed: the rest was left out, a gap is due */
+	bool		is_cut;			/* rights changed in what was replayed, or while joining: the rest is left out, a gap is due */
 	bool		is_again;		/* the snapshot begins again, after a gap */
 	bool		is_waiting;		/* for its rights, or for the gap to be told, before it does */
 	bool		is_begun;		/* while it waits: something had been sent, a gap is due */

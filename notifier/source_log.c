@@ -12,7 +12,7 @@
  *	  the clock. After some empty ones the doorbell is armed, on its own connection, while polling goes on.
  * 3. Rest: the last poll began armed and the bell is still armed, so whatever that poll did not see will ring.
  *	  A notification, a poke, the loss of the lock or poll_max_ms ends it. Notifications come in on the polling
- *	  connection; one that comes during a poll makes another follow.
+ *	  connection; one that comes during a poll makes another follow, where the server does not wait.
  * 4. When more has been told than in_flight_max and not released, the socket is not read.
  * 5. Other threads call poke() and release(), which touch atomics and post the rest; whatever is posted keeps
  *	  the memory.

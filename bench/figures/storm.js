@@ -9,7 +9,7 @@ import { BYSTANDERS_SCHEMA, Bystanders } from '../lib/bystanders.js';
 import { checkReport, createDatabase, startLoad, startNotifier } from '../lib/stage.js';
 
 const options = readOptions({ runs: 3, connections: 10000, rows: 100, concurrency: 2000, bystanders: 100,
-	rate: 100, calm: 4, workers: 1 }, { runs: 1, connections: 100, rows: 10, bystanders: 5, calm: 0.2 });
+	rate: 100, calm: 4, workers: 1, pool: 4 }, { runs: 1, connections: 100, rows: 10, bystanders: 5, calm: 0.2 });
 const runs = [];
 // one view for all, or a filtered view each, whose rows PostgreSQL reads for it alone
 const CASES = {
@@ -20,7 +20,7 @@ const CASES = {
 
 async function measure(name)
 {
-	const notifier = await startNotifier({ workers: options.workers });
+	const notifier = await startNotifier({ workers: options.workers, 'database-pool': options.pool });
 	const bystanders = await Bystanders.start(notifier, options.bystanders, options.rate);
 	await bystanders.during(Promise.resolve(), options.calm / 2);
 	const before = await bystanders.during(Promise.resolve(), options.calm);
