@@ -22,24 +22,6 @@
 #define META(seq) ",\"meta\":{\"timestamp\":\"2026-11-22T19:00:00.123456Z\",\"tx\":\"8123\",\"seq\":" #seq \
 	",\"userId\":\"u42\",\"sessionId\":null,\"priority\":\"normal\"}}"
 
-/* JSON in C without escapes: ' stands for ". */
-static json_t *
-json(const char *text)
-{
-	char	   *copy = memory_copy_string(text, strlen(text));
-	json_error_t error;
-	json_t	   *value;
-
-	for (char *c = copy; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	value = json_loads(copy, JSON_DECODE_ANY, &error);
-	if (value == NULL)
-		fail_msg("%s: %s", copy, error.text);
-	memory_free(copy);
-	return value;
-}
-
 /*
  * The vectors
  */
@@ -196,8 +178,8 @@ fixture_new(void)
 {
 	struct fixture f;
 
-	f.types = json("{'id':'integer','a':'integer','b':'integer','c':'text'}");
-	f.key = json("['id']");
+	f.types = vectors_text("{'id':'integer','a':'integer','b':'integer','c':'text'}");
+	f.key = vectors_text("['id']");
 	f.role = role_new("web");
 	role_add(f.role, "orders", "order", f.types, f.key, "b", NULL);
 	f.hub = hub_new(reader_user);
@@ -220,8 +202,8 @@ fixture_free(struct fixture *f)
 static struct reader *
 fixture_read(struct fixture *f, const char *filter, const char *actions, const char *user)
 {
-	json_t	   *terms = json(filter);
-	json_t	   *names = json(actions);
+	json_t	   *terms = vectors_text(filter);
+	json_t	   *names = vectors_text(actions);
 	struct wish wish = {f->role, "orders", "order", terms, names, NULL};
 	struct reader *reader = reader_new(f->hub, &wish, user);
 
@@ -830,8 +812,8 @@ test_names(void **state)
 			struct hub_stream *live = hub_stream_new(hub, reader_deliver, NULL);
 			const char *name = names[i][0];
 			const char *in_json = names[i][1];
-			json_t	   *types = json("{'id':'integer'}");
-			json_t	   *filter = json("[['id','eq',1]]");
+			json_t	   *types = vectors_text("{'id':'integer'}");
+			json_t	   *filter = vectors_text("[['id','eq',1]]");
 			struct wish wish = {role, which & 1 ? name : NULL, which & 2 ? name : NULL,
 				which == 3 ? filter : NULL, NULL, NULL};
 			struct reader *reader;
@@ -868,10 +850,10 @@ test_wildcards(void **state)
 	struct role_access *later = role_new("web");
 	struct hub *hub = hub_new(reader_user);
 	struct hub_stream *live = hub_stream_new(hub, reader_deliver, NULL);
-	json_t	   *types = json("{'id':'integer','secret':'text','n':'integer'}");
-	json_t	   *key = json("['id']");
-	json_t	   *readable = json("['id','n']");
-	json_t	   *deleted = json("['deleted']");
+	json_t	   *types = vectors_text("{'id':'integer','secret':'text','n':'integer'}");
+	json_t	   *key = vectors_text("['id']");
+	json_t	   *readable = vectors_text("['id','n']");
+	json_t	   *deleted = vectors_text("['deleted']");
 	const char *row = "{\"id\":1,\"secret\":\"s\",\"n\":2}";
 	struct reader *all;
 	struct reader *feature;

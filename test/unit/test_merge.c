@@ -37,24 +37,6 @@ pile_init(struct pile *pile)
 	outqueue_init(&pile->queue);
 }
 
-/* JSON in C without escapes: ' stands for ". */
-static json_t *
-json(const char *text)
-{
-	char	   *copy = memory_copy_string(text, strlen(text));
-	json_error_t error;
-	json_t	   *value;
-
-	for (char *c = copy; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	value = json_loads(copy, JSON_DECODE_ANY, &error);
-	if (value == NULL)
-		fail_msg("%s: %s", copy, error.text);
-	memory_free(copy);
-	return value;
-}
-
 /* Queues a list of events as a part of the transaction at hand. */
 static void
 push(struct pile *pile, const json_t *events, unsigned part, bool is_last)
@@ -85,7 +67,7 @@ event(unsigned tx, const char *entity, const char *action, const char *id, const
 	snprintf(number, sizeof(number), "%u", tx);
 	snprintf(text, sizeof(text), "{'event':'f.%s.%s','feature':'f','entity':'%s','action':'%s','id':%s%s,"
 			 "'meta':{'tx':'%s','seq':0%s}}", entity, action, entity, action, id, members, number, more);
-	made = json(text);
+	made = vectors_text(text);
 	return made;
 }
 
@@ -131,7 +113,7 @@ take_events(struct pile *pile)
 static void
 check(struct pile *pile, unsigned ngone, const char *expected)
 {
-	json_t	   *wanted = json(expected);
+	json_t	   *wanted = vectors_text(expected);
 	json_t	   *got;
 	unsigned	n = 99;
 
@@ -351,7 +333,7 @@ test_alone(void **state)
 	struct pile pile;
 	struct subscription other = {.view = NULL};
 	struct frame *frame = frame_new(FRAME_COMMIT, "{}", 2);
-	json_t	   *events = json("[{'event':'f.e.created','feature':'f','entity':'e','action':'created','id':'1','data':{},'meta':{'tx':'1','seq':0}}]");
+	json_t	   *events = vectors_text("[{'event':'f.e.created','feature':'f','entity':'e','action':'created','id':'1','data':{},'meta':{'tx':'1','seq':0}}]");
 
 	(void) state;
 	pile_init(&pile);

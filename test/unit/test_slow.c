@@ -24,24 +24,6 @@
 #define VIEWS 3
 #define IDS 5
 
-/* JSON in C without escapes: ' stands for ". */
-static json_t *
-json(const char *text)
-{
-	char	   *copy = memory_copy_string(text, strlen(text));
-	json_error_t error;
-	json_t	   *value;
-
-	for (char *c = copy; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	value = json_loads(copy, JSON_DECODE_ANY, &error);
-	if (value == NULL)
-		fail_msg("%s: %s", copy, error.text);
-	memory_free(copy);
-	return value;
-}
-
 /* Whether a list of names has one. */
 static bool
 names_have(const json_t *list, const char *name)
@@ -436,7 +418,7 @@ random_change(struct run *run, struct table *table, json_t **events)
 	}
 	else if (table->rows[id] == NULL)
 	{
-		table->rows[id] = json("{'a':'','b':'','x':''}");
+		table->rows[id] = vectors_text("{'a':'','b':'','x':''}");
 		change_row(run, table->rows[id], old, omitted);
 		for (unsigned v = 0; v < VIEWS; v++)
 			if ((table->is_in[id][v] = random_below(&run->random, 3) > 0))
@@ -577,7 +559,7 @@ push_one(struct run *run, const char *action, const char *id, const char *data, 
 			 old ? ",'old':" : "", old ? old : "", (unsigned) run->tx, more);
 	run->tx++;
 	run->group++;
-	run_push(run, 0, json(text), 0, true);
+	run_push(run, 0, vectors_text(text), 0, true);
 }
 
 /* The only frame that waits has these events. */
@@ -587,7 +569,7 @@ check_merged(struct run *run, const char *expected)
 	struct frame *frames[2];
 	struct slice payload;
 	json_t	   *frame;
-	json_t	   *wanted = json(expected);
+	json_t	   *wanted = vectors_text(expected);
 
 	session_relieve(&run->session, run->session.worker->options->max_queue);
 	assert_int_equal(outqueue_pending(&run->session.queue, frames, 2, 0), 1);

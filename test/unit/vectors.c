@@ -165,3 +165,20 @@ vectors_make_filter(struct filter *filter, const struct message *message, vector
 	row_release(&row);
 	return result;
 }
+
+json_t *
+vectors_text(const char *text)
+{
+	char	   *copy = memory_copy_string(text, strlen(text));
+	json_error_t error;
+	json_t	   *value;
+
+	for (char *c = copy; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	value = json_loads(copy, JSON_DECODE_ANY, &error);
+	if (value == NULL)
+		fail_msg("%s: %s", copy, error.text);
+	memory_free(copy);
+	return value;
+}

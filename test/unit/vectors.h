@@ -40,6 +40,9 @@ int			vectors_make_filter(struct filter *filter, const struct message *message,
 								vectors_type_fn type_of, const void *arg, const char *constants)
 RT_MUST_CHECK;
 
+/* JSON in C without escapes: ' stands for ". Owned by the caller; a text that is none fails the test. */
+json_t	   *vectors_text(const char *text);
+
 static inline struct slice
 slice_of(const char *text)
 {
