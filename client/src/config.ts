@@ -73,7 +73,7 @@ export interface Saved
 /** Keeps values by key: rows (`Saved`), and with `keepQueue` changes that wait. */
 export interface Storage
 {
-	/** What was saved; undefined: nothing. */
+	/** What was saved; undefined: nothing. A store that has waited for a second goes on without. */
 	load(key: string): Promise<unknown>;
 
 	/** Keeps a value in place of the one before. It is plain data. */

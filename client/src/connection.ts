@@ -136,11 +136,9 @@ export class Connection
 	{
 		if (!this.#isWanted)
 			return;
+		this.#attempt = 0;		// should an attempt under way fail, the pause after it is short, too
 		if (this.#timers.retry)
-		{
-			this.#attempt = 0;
 			void this.#dial();
-		}
 		else if (this.#isReady)
 		{
 			// A hub that hears this wakes, too.

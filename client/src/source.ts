@@ -17,6 +17,9 @@ import type { Rows } from './rows.js';
 import { afterwards, batch } from './signal.js';
 import { requestOf } from './view.js';
 
+// Milliseconds that a storage has to answer.
+const patience = 1000;
+
 export interface SourceHost
 {
 	/** Rows will be replaced by those of a load; they have all that the position has seen. */
@@ -204,9 +207,10 @@ export class Source
 		} satisfies Saved).catch(report);
 	}
 
-	/** Takes rows from the storage, then subscribes. */
+	/** Takes rows from the storage, then subscribes. Live rows do not wait for a storage that does not answer. */
 	private async warm(): Promise<void>
 	{
+		this.later('warm', patience, () => this.handle || this.open());
 		const saved = await this.config.storage!.load(this.key).catch(report) as Saved | undefined;
 
 		if (!this.isStarted || this.handle)

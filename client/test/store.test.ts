@@ -610,6 +610,20 @@ test('a warm start: rows from IndexedDB are shown at once, then resumed from', a
 	assert.equal(await config.storage.load('["orders","order",{"feature":"orders","entity":"order"},null,null]'), undefined);
 });
 
+test('a storage that does not answer keeps nobody waiting', async (t) =>
+{
+	const { server, client } = setUp(t);
+	const never = () => new Promise<never>(() => {});
+	const store = client.entity('orders', 'order', { storage: { load: never, save: never, remove: never } });
+
+	t.after(() => store.stop());
+	server.database.insert({ id: 1 });
+	await store.load();
+	assert.equal(store.items.length, 1);
+	server.database.insert({ id: 2 });
+	await until(() => store.items.length === 2);
+});
+
 test('a warm start with a limit shows what was kept and loads the first rows anew', async (t) =>
 {
 	const { server, client } = setUp(t);

@@ -58,7 +58,20 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 
 after(() => browser.close());
 
-const shows = (page: Page, text: string) => until(`the page shows ${text}`, async () => await page.textContent('body') === text, 60);
+/** Waits for a page to show a text; of one that does not, the error says what it does show and how its client is. */
+async function shows(page: Page, text: string): Promise<void>
+{
+	let found = null as string | null;
+	const isShown = async () => (found = await page.textContent('body')) === text;
+
+	await until(`the page shows ${text}`, isShown, 60).catch(async (error: Error) =>
+	{
+		const is = await page.evaluate('JSON.stringify([client.status.value, client.stats, states, store.value.loading, store.value.error])');
+
+		throw new Error(`${error.message}; it shows ${found}; ${is}`);
+	});
+}
+
 const insert = (id: number) => stage.write(`INSERT INTO item (id, name) VALUES (${id}, 'x')`);
 const sessions = async () => [...await stage.notifier.metrics()].filter(([name]: [string]) => /^realtime_sessions\b/.test(name))
 	.reduce((sum: number, [, value]: [string, number]) => sum + value, 0);
