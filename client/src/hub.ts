@@ -68,6 +68,8 @@ interface Entry
 class Tab
 {
 	readonly entries = new Map<string, Entry>();
+
+	/** The position that was the last frame. */
 	sent: string | undefined;
 
 	constructor(readonly line: Line)
@@ -76,6 +78,7 @@ class Tab
 
 	frame(frame: object): void
 	{
+		this.sent = undefined;		// it may be of a batch, which only a position closes, though it be that of before
 		this.line.post({ frame });
 	}
 
@@ -85,8 +88,8 @@ class Tab
 		if (position === undefined || position === this.sent ||
 			![...this.entries.values()].every((entry) => entry.position === position))
 			return;
-		this.sent = position;
 		this.frame({ op: 'position', position });
+		this.sent = position;
 	}
 }
 

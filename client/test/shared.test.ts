@@ -272,6 +272,34 @@ test('a line that the hub does not know is told to come again', async () =>
 	await turn();
 });
 
+test('a tab that was told a position before it subscribed is told it again behind its rows', async (t) =>
+{
+	const server = new FakeServer();
+	const hub = new Hub('http://fake.example', { WebSocket: server.WebSocket, fetch: server.fetch });
+	const subscribe = { message: { op: 'subscribe', ref: 1, feature: 'orders', entity: 'order', snapshot: true } };
+	const tab = () =>
+	{
+		const said: string[] = [];
+		const line: Line = {
+			post: ({ frame }) => frame && said.push((({ op, position }: any) => op === 'position' ? `position ${position}` : op)(frame))
+		};
+
+		hub.receive(line, { open: { token: undefined } });
+		return { line, said };
+	};
+
+	t.after(() => hub.close());
+	server.database.insert({ id: 1 });
+	const [first, second] = [tab(), tab()];
+
+	hub.receive(first.line, subscribe);
+	await until(() => first.said.at(-1)!.startsWith('position'));
+	await until(() => second.said.at(-1)!.startsWith('position'));
+	hub.receive(second.line, subscribe);
+	await until(() => second.said.includes('snapshot') && second.said.at(-1)!.startsWith('position'));
+	assert.deepEqual(second.said, ['welcome', first.said.at(-1), 'subscribed', 'snapshot', first.said.at(-1)]);
+});
+
 test('where nothing can be shared, the usual transports are used', () =>
 {
 	assert.deepEqual(sharedTransports({ name: 'x' }).map(({ name }) => name), ['websocket', 'events', 'poll']);
