@@ -467,7 +467,7 @@ start_load(struct cached_role *role)
 	role->is_loading = true;
 	role->loads++;
 	role->access->jobs++;
-	db_submit(role->access->db, statements, 4, load_row, load_done, load);
+	db_submit(role->access->db, DB_SHORT, statements, 4, load_row, load_done, load);
 }
 
 void
@@ -602,7 +602,7 @@ check_changes(void *arg)
 	check = memory_alloc_zeroed(sizeof(*check));
 	check->access = access;
 	access->jobs++;
-	db_submit(access->db, &statement, 1, check_row, check_done, check);
+	db_submit(access->db, DB_SHORT, &statement, 1, check_row, check_done, check);
 }
 
 struct access *

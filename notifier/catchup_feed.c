@@ -18,6 +18,8 @@
 #define FEED_BYTES ((size_t) 32 * 1024)		/* in a session's queue */
 #define TURN_BYTES ((size_t) 256 * 1024)	/* of all sessions before others have their turn */
 #define INSIDE_MS 1							/* until the rest of a read has come */
+#define BUSY_US 1000						/* of turns, after which comes */
+#define REST_MS 1							/* a rest */
 
 /* Bytes that a queue may hold before it is fed no more. */
 static size_t
@@ -171,8 +173,11 @@ catchups_feed_turn(void *arg)
 {
 	struct worker *worker = arg;
 	struct catchups *all = worker->catchups;
+	int64_t		began = loop_clock_us();
 	size_t		bytes = 0;
 
+	if (loop_timer_is_active(all->feed_later))
+		return;
 	if (worker->is_inside)
 	{
 		loop_timer_start(all->feed_later, INSIDE_MS);
@@ -196,6 +201,14 @@ catchups_feed_turn(void *arg)
 		if (session->ncatchups > 0)
 			catchups_wake(session);
 	} while (bytes < TURN_BYTES && !loop_has_posts(worker->loop));
-	if (all->feeding != NULL)
+	all->busy_us += loop_clock_us() - began;
+	if (all->feeding == NULL)
+		return;
+	if (all->busy_us < BUSY_US)
 		loop_task_start(all->feed);
+	else
+	{
+		all->busy_us = 0;
+		loop_timer_start(all->feed_later, REST_MS);
+	}
 }

@@ -100,7 +100,8 @@ struct catchups
 	struct subscription *feeding;	/* whose turn it is to be fed, first to last */
 	struct subscription *last_feeding;
 	struct loop_task *feed;
-	struct loop_timer *feed_later;	/* when a read is under way */
+	struct loop_timer *feed_later;	/* when a read is under way, or feeding rests */
+	int64_t		busy_us;		/* that feeding has taken since its last rest */
 };
 
 /* Adds to a list; takes a reference to the frame, which may be NULL. */

@@ -22,6 +22,7 @@
 #include "stats.h"
 
 #define TAG_ROLLBACK 0xFFFFFFFFu	/* no step has this number */
+#define LONG_MS 20				/* a long job that has run for so long does not keep others waiting */
 
 struct db_job
 {
@@ -34,12 +35,20 @@ struct db_job
 	db_done_fn	on_done;
 	void	   *arg;
 	int64_t		entered_us;
-	bool		is_fresh;		/* for a connection that has had no job */
+	enum db_kind kind;
+	int64_t		began_us;
 	bool		is_cancelled;
 	bool		has_failed;
 	unsigned	step;
 	char		sqlstate[6];
 	char	   *message;
+};
+
+struct db_queue
+{
+	struct db_job *first;		/* oldest first */
+	struct db_job **end;
+	unsigned	n;
 };
 
 struct db_conn
@@ -61,11 +70,11 @@ struct db
 	const char *settings[24];
 	struct db_conn *conns;
 	unsigned	nconns;
-	struct db_job *queue;		/* waiting, oldest first */
-	struct db_job **queue_end;
-	unsigned	nqueue;
-	unsigned	nfresh;			/* of them for connections that have had no job */
+	struct db_queue shorts;		/* waiting */
+	struct db_queue longs;
+	unsigned	nfresh;			/* of the latter, for connections that have had no job */
 	struct loop_timer *timer;	/* when the oldest has waited long enough */
+	struct loop_timer *company; /* looks whether long jobs that wait may join those that run */
 	pthread_mutex_t lock;		/* protects the inbox */
 	struct db_job *inbox;
 	struct db_job **inbox_end;
@@ -104,17 +113,17 @@ finish(struct db_job *job, enum db_outcome outcome)
 	memory_free(job);
 }
 
-/* Takes a waiting job out of the queue, given where it hangs. */
+/* Takes a waiting job out of its queue, given where it hangs. */
 static struct db_job *
-unqueue(struct db *db, struct db_job **at)
+unqueue(struct db *db, struct db_queue *queue, struct db_job **at)
 {
 	struct db_job *job = *at;
 
 	*at = job->next;
 	if (*at == NULL)
-		db->queue_end = at;
-	db->nqueue--;
-	db->nfresh -= job->is_fresh;
+		queue->end = at;
+	queue->n--;
+	db->nfresh -= job->kind == DB_LONG_FRESH;
 	stats_add(STAT_DB_QUEUE, -1);
 	job->next = NULL;
 	return job;
@@ -127,6 +136,7 @@ run(struct db_conn *conn, struct db_job *job)
 	conn->job = job;
 	conn->is_used = true;
 	job->conn = conn;
+	job->began_us = loop_clock_us();
 	stats_add(STAT_DB_JOBS, 1);
 	for (unsigned i = 0; i < job->n; i++)
 		pgconn_query(conn->pgconn, i, job->statements[i].sql, job->statements[i].nparams,
@@ -235,13 +245,43 @@ open_connection(struct db *db)
 	pgconn_start(conn->pgconn);
 }
 
-/* The oldest job that a connection may run, given where it hangs; NULL when there is none. */
-static struct db_job **
-find_job(struct db *db, const struct db_conn *conn)
+/*
+ * How many of the long jobs that wait may begin. Those that read little gain nothing from being many at once, and the
+ * server's cores are also the stream's and the writers': so they wait for each other, up to LONG_MS, but for a quarter
+ * of the connections. One connection is kept for short jobs, where there is more than one.
+ */
+static unsigned
+count_startable(struct db *db)
 {
-	struct db_job **at = &db->queue;
+	unsigned	most = db->config.connections_max > 1 ? db->config.connections_max - 1 : 1;
+	unsigned	most_new = db->config.connections_max > 4 ? db->config.connections_max / 4 : 1;
+	unsigned	nrunning = 0;
+	unsigned	nnew = 0;
+	unsigned	n;
+	int64_t		since = loop_clock_us() - LONG_MS * 1000;
 
-	while (*at != NULL && (*at)->is_fresh && conn->is_used)
+	for (unsigned i = 0; i < db->nconns; i++)
+	{
+		const struct db_job *job = db->conns[i].job;
+
+		if (job == NULL || job->kind == DB_SHORT)
+			continue;
+		nrunning++;
+		nnew += job->began_us > since;
+	}
+	if (nnew >= most_new || nrunning >= most)
+		return 0;
+	n = most_new - nnew < most - nrunning ? most_new - nnew : most - nrunning;
+	return n < db->longs.n ? n : db->longs.n;
+}
+
+/* The oldest long job that a connection may run, given where it hangs; NULL when there is none. */
+static struct db_job **
+find_long(struct db *db, const struct db_conn *conn)
+{
+	struct db_job **at = &db->longs.first;
+
+	while (*at != NULL && (*at)->kind == DB_LONG_FRESH && conn->is_used)
 		at = &(*at)->next;
 	return *at != NULL ? at : NULL;
 }
@@ -256,65 +296,94 @@ renew(struct db_conn *conn)
 }
 
 /*
- * Gives waiting jobs to free connections; opens connections for those left over. Where there can be no more, a
- * free one is opened anew when the oldest job wants that, or all that are left, unless enough are being opened.
+ * Gives waiting jobs to free connections, short ones first; opens connections for those left over that may begin.
+ * Where there can be no more, a free one is opened anew when the oldest long job wants that, or all that are left,
+ * unless enough are being opened.
  */
 static void
 dispatch(struct db *db)
 {
+	unsigned	startable = count_startable(db);
 	unsigned	coming = 0;
 
 	for (unsigned i = 0; i < db->nconns; i++)
 		coming += !pgconn_is_up(db->conns[i].pgconn);
-	for (; db->nfresh > coming && db->nconns < db->config.connections_max; coming++)
+	for (; startable > coming && db->nfresh > coming && db->nconns < db->config.connections_max; coming++)
 		open_connection(db);
-	for (unsigned i = 0; i < db->nconns && db->queue != NULL; i++)
+	for (unsigned i = 0; i < db->nconns && db->shorts.n + startable > 0; i++)
 	{
 		struct db_conn *conn = &db->conns[i];
-		struct db_job **at;
+		struct db_job **at = NULL;
 
 		if (!pgconn_is_up(conn->pgconn) || conn->job != NULL || conn->is_cleaning)
 			continue;
-		at = find_job(db, conn);
-		if (at != NULL && (at == &db->queue || db->nfresh <= coming))
-			run(conn, unqueue(db, at));
-		else if (db->nfresh > coming)
+		if (db->shorts.n > 0)
+		{
+			run(conn, unqueue(db, &db->shorts, &db->shorts.first));
+			continue;
+		}
+		at = find_long(db, conn);
+		if (at != NULL && (at == &db->longs.first || db->nfresh <= coming))
+		{
+			run(conn, unqueue(db, &db->longs, at));
+			startable--;
+		}
+		else if (db->nfresh > coming && startable > coming)
 		{
 			renew(conn);
 			coming++;
 		}
 	}
-	for (; db->nqueue > coming && db->nconns < db->config.connections_max; coming++)
+	for (; db->shorts.n + startable > coming && db->nconns < db->config.connections_max; coming++)
 		open_connection(db);
+	if (db->longs.n > 0 && !loop_timer_is_active(db->company))
+		loop_timer_start(db->company, LONG_MS);
+}
+
+static void
+on_company(void *arg)
+{
+	dispatch(arg);
 }
 
 /* Sets the timer to the end of the oldest waiting job's patience. */
 static void
 set_timer(struct db *db)
 {
+	const struct db_job *oldest = db->shorts.first;
 	int64_t		left;
 
-	if (db->queue == NULL || loop_timer_is_active(db->timer))
+	if (oldest == NULL || (db->longs.first != NULL && db->longs.first->entered_us < oldest->entered_us))
+		oldest = db->longs.first;
+	if (oldest == NULL || loop_timer_is_active(db->timer))
 		return;
-	left = db->queue->entered_us + (int64_t) db->config.wait_max_ms * 1000 - loop_clock_us();
+	left = oldest->entered_us + (int64_t) db->config.wait_max_ms * 1000 - loop_clock_us();
 	loop_timer_start(db->timer, left > 0 ? (unsigned) (left / 1000) + 1 : 0);
 }
 
-/* Ends jobs that have waited too long or were given up while waiting. */
+/* Ends the jobs of a queue that have waited too long or were given up while waiting. */
 static void
-on_timer(void *arg)
+expire(struct db *db, struct db_queue *queue)
 {
-	struct db  *db = arg;
 	int64_t		since = loop_clock_us() - (int64_t) db->config.wait_max_ms * 1000;
-	struct db_job **at = &db->queue;
+	struct db_job **at = &queue->first;
 
 	while (*at != NULL)
 	{
 		if ((*at)->is_cancelled || (*at)->entered_us <= since)
-			finish(unqueue(db, at), DB_UNAVAILABLE);
+			finish(unqueue(db, queue, at), DB_UNAVAILABLE);
 		else
 			at = &(*at)->next;
 	}
+}
+
+static void
+on_timer(void *arg)
+{
+	struct db  *db = arg;
+
+	expire(db, &db->shorts);
+	expire(db, &db->longs);
 	set_timer(db);
 }
 
@@ -358,14 +427,16 @@ take_inbox(void *arg)
 		job->next = NULL;
 		if (db->is_closed || job->is_cancelled)
 			finish(job, DB_CANCELLED);
-		else if (db->nqueue >= db->config.queue_max)
+		else if (db->shorts.n + db->longs.n >= db->config.queue_max)
 			finish(job, DB_UNAVAILABLE);
 		else
 		{
-			*db->queue_end = job;
-			db->queue_end = &job->next;
-			db->nqueue++;
-			db->nfresh += job->is_fresh;
+			struct db_queue *queue = job->kind == DB_SHORT ? &db->shorts : &db->longs;
+
+			*queue->end = job;
+			queue->end = &job->next;
+			queue->n++;
+			db->nfresh += job->kind == DB_LONG_FRESH;
 			stats_add(STAT_DB_QUEUE, 1);
 			dispatch(db);
 		}
@@ -404,9 +475,11 @@ db_new(struct loop *loop, const struct db_config *config)
 	snprintf(db->timeout, sizeof(db->timeout), "%u", config->statement_timeout_ms);
 	memcpy(db->settings, settings, sizeof(settings));
 	db->conns = memory_alloc_zeroed(sizeof(*db->conns) * config->connections_max);
-	db->queue_end = &db->queue;
+	db->shorts.end = &db->shorts.first;
+	db->longs.end = &db->longs.first;
 	db->inbox_end = &db->inbox;
 	db->timer = loop_timer_new(loop, on_timer, db);
+	db->company = loop_timer_new(loop, on_company, db);
 	pthread_mutex_init(&db->lock, NULL);
 	open_connection(db);		/* one at once, to know whether the database is there */
 	return db;
@@ -419,6 +492,7 @@ db_close(struct db *db)
 		return;
 	db->is_closed = true;
 	loop_timer_free(db->timer);
+	loop_timer_free(db->company);
 	for (unsigned i = 0; i < db->nconns; i++)
 	{
 		struct db_conn *conn = &db->conns[i];
@@ -431,8 +505,10 @@ db_close(struct db *db)
 		if (job != NULL)
 			finish(job, DB_CANCELLED);
 	}
-	while (db->queue != NULL)
-		finish(unqueue(db, &db->queue), DB_CANCELLED);
+	while (db->shorts.n > 0)
+		finish(unqueue(db, &db->shorts, &db->shorts.first), DB_CANCELLED);
+	while (db->longs.n > 0)
+		finish(unqueue(db, &db->longs, &db->longs.first), DB_CANCELLED);
 }
 
 void
@@ -451,17 +527,16 @@ db_free(struct db *db)
 		release(db);
 }
 
-/* Queues a job. */
-static struct db_job *
-submit(struct db *db, const struct db_statement *statements, unsigned n, bool is_fresh,
-	   db_row_fn row_fn, db_done_fn done_fn, void *arg)
+struct db_job *
+db_submit(struct db *db, enum db_kind kind, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
+		  db_done_fn done_fn, void *arg)
 {
 	struct db_job *job = memory_alloc_zeroed(sizeof(*job));
 	bool		must_post;
 
 	job->db = db;
 	job->n = n;
-	job->is_fresh = is_fresh;
+	job->kind = kind;
 	job->on_row = row_fn;
 	job->on_done = done_fn;
 	job->arg = arg;
@@ -488,20 +563,6 @@ submit(struct db *db, const struct db_statement *statements, unsigned n, bool is
 	if (must_post)
 		loop_post(db->loop, take_inbox, db);
 	return job;
-}
-
-struct db_job *
-db_submit(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
-		  db_done_fn done_fn, void *arg)
-{
-	return submit(db, statements, n, false, row_fn, done_fn, arg);
-}
-
-struct db_job *
-db_submit_fresh(struct db *db, const struct db_statement *statements, unsigned n, db_row_fn row_fn,
-				db_done_fn done_fn, void *arg)
-{
-	return submit(db, statements, n, true, row_fn, done_fn, arg);
 }
 
 void

@@ -75,13 +75,17 @@ void		db_free(struct db *db);
 /* The first half of it: all jobs end, those to come, too. Whoever still submits can be let run out. */
 void		db_close(struct db *db);
 
-/* Queues a job. Thread-safe. The statements are copied. */
-struct db_job *db_submit(struct db *db, const struct db_statement *statements, unsigned n,
-						 db_row_fn on_row, db_done_fn on_done, void *arg);
+/* How much a job reads. */
+enum db_kind
+{
+	DB_SHORT,					/* an answer that events or a session wait for; before all others */
+	DB_LONG,					/* rows or history for one who comes: few at a time, as long as they are quick */
+	DB_LONG_FRESH				/* the same on a connection that has had no job: opened anew, which costs a server process */
+};
 
-/* The same on a connection that has had no job: one is opened anew, which costs a server process. */
-struct db_job *db_submit_fresh(struct db *db, const struct db_statement *statements, unsigned n,
-							   db_row_fn on_row, db_done_fn on_done, void *arg);
+/* Queues a job. Thread-safe. The statements are copied. */
+struct db_job *db_submit(struct db *db, enum db_kind kind, const struct db_statement *statements, unsigned n,
+						 db_row_fn on_row, db_done_fn on_done, void *arg);
 
 /*
  * In the pool's thread, for a job that has not had on_done: stop reading its rows, go on, or give it up

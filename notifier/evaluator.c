@@ -557,7 +557,7 @@ submit(struct job *job)
 	job->outcome = DB_CANCELLED;
 	memory_free(job->verdicts);
 	job->verdicts = NULL;
-	db_submit(job->evaluator->worker->shared->db, statements, 4, job_row, job_done, job);
+	db_submit(job->evaluator->worker->shared->db, DB_SHORT, statements, 4, job_row, job_done, job);
 }
 
 /* The images first..first+n of an entity as an array literal. */

@@ -4,6 +4,9 @@
  * listen.c
  *	  See listen.h.
  *
+ * Connections are taken in turns, with a rest after each: a thousand that come at once would wake us a thousand times,
+ * and leave nothing of the processors to those who are connected.
+ *
  * When the process has no descriptor left, a pending connection would wake the loop for ever. One
  * descriptor is kept in reserve: it is given up to accept that connection, which is then closed.
  */
@@ -29,7 +32,9 @@
 #include "memory.h"
 #include "stats.h"
 
-#define ACCEPT_BATCH 64			/* connections in one turn of the loop */
+#define ACCEPT_BATCH 64			/* connections of a place in one turn, for each worker, refused ones included; */
+#define ADMIT_BATCH 12			/* admitted ones: half of what a worker could take */
+#define REST_MS 1				/* between two such turns */
 #define PAUSE_MS 100			/* without memory or descriptors in the kernel */
 #define TELL_EVERY_US 100000		/* between two log lines about connections refused */
 #define ADDRESS_SLOTS 4096
@@ -64,6 +69,7 @@ struct listener
 	struct place *places;
 	struct loop_timer *pause;
 	int			reserve;
+	unsigned	admitted;		/* in this turn */
 	int64_t		warned_us;		/* when lack of descriptors was told last */
 	int64_t		refused_us;		/* when a refusal was told last, */
 	unsigned	untold;			/* and how many were not told since */
@@ -270,11 +276,11 @@ use_reserve(struct listener *listener, int listening)
 
 /* Stops looking at the sockets for a moment. */
 static void
-start_pause(struct listener *listener)
+start_pause(struct listener *listener, unsigned ms)
 {
 	for (struct place *place = listener->places; place != NULL; place = place->next)
 		loop_watch_set(place->watch, false, false);
-	loop_timer_start(listener->pause, PAUSE_MS);
+	loop_timer_start(listener->pause, ms);
 }
 
 static void
@@ -308,10 +314,10 @@ accept_one(struct place *place)
 		{
 			use_reserve(listener, place->fd);
 			if (listener->reserve < 0)
-				start_pause(listener);
+				start_pause(listener, PAUSE_MS);
 		}
 		else if (errno == ENOBUFS || errno == ENOMEM)
-			start_pause(listener);
+			start_pause(listener, PAUSE_MS);
 		else if (errno == EINTR || errno == ECONNABORTED)
 			return true;
 		return false;
@@ -324,19 +330,35 @@ accept_one(struct place *place)
 	}
 	if (place->path == NULL)
 		set_options(listener, fd);
+	listener->admitted++;
 	listener->fn(listener->arg, worker, fd, address, is_local);
 	return true;
 }
 
+/* Takes what waits at one place, up to its share of a turn. */
+static void
+accept_some(struct place *place)
+{
+	struct listener *listener = place->listener;
+
+	listener->admitted = 0;
+	for (unsigned i = 0; i < ACCEPT_BATCH * listener->workers
+		 && listener->admitted < ADMIT_BATCH * listener->workers && accept_one(place); i++)
+		;
+}
+
+/* A turn: every place has its share, whichever is ready. */
 static void
 on_ready(void *arg, bool is_readable, bool is_writable)
 {
-	struct place *place = arg;
+	struct listener *listener = ((struct place *) arg)->listener;
 
 	(void) is_readable;
 	(void) is_writable;
-	for (int i = 0; i < ACCEPT_BATCH && accept_one(place); i++)
-		;
+	for (struct place *place = listener->places; place != NULL; place = place->next)
+		accept_some(place);
+	if (!loop_timer_is_active(listener->pause))
+		start_pause(listener, REST_MS);
 }
 
 /* Says where a socket listens: port 0 became a real one. */

@@ -132,7 +132,7 @@ policies_ask(struct loop *loop, struct db *db, struct role_access *role, const c
 	question->claims = memory_copy_string(claims, strlen(claims));
 	question->fn = fn;
 	question->arg = arg;
-	db_submit(db, statements, 2, question_row, question_done, question);
+	db_submit(db, DB_SHORT, statements, 2, question_row, question_done, question);
 	return question;
 }
 

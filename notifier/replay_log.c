@@ -219,7 +219,7 @@ replay_read(struct replay *replay)
 	params[0] = xmax;
 	params[1] = buffer_take(&xip);
 	replay->is_checking = false;
-	replay->job = db_submit(replay->worker->shared->db, statements, 3, replay_row, replay_done, replay);
+	replay->job = db_submit(replay->worker->shared->db, DB_LONG, statements, 3, replay_row, replay_done, replay);
 	memory_free((char *) params[1]);
 	memory_free(sinces);
 }
@@ -232,6 +232,6 @@ replay_check(struct replay *replay)
 	const struct db_statement statement = {check_sql, 1, params};
 
 	replay->is_checking = true;
-	replay->job = db_submit(replay->worker->shared->db, &statement, 1, replay_row, replay_done, replay);
+	replay->job = db_submit(replay->worker->shared->db, DB_LONG, &statement, 1, replay_row, replay_done, replay);
 	memory_free(sinces);
 }

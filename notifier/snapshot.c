@@ -284,10 +284,8 @@ submit_snapshot(struct snapshot *snapshot)
 	snapshot->is_repeated = false;
 	memory_free(snapshot->position);
 	snapshot->position = NULL;
-	if (is_fresh)
-		snapshot->job = db_submit_fresh(db, statements, n, snapshot_row, snapshot_done, snapshot);
-	else
-		snapshot->job = db_submit(db, statements, n, snapshot_row, snapshot_done, snapshot);
+	snapshot->job = db_submit(db, is_fresh ? DB_LONG_FRESH : DB_LONG, statements, n, snapshot_row, snapshot_done,
+							  snapshot);
 	memory_free(enter);
 }
 

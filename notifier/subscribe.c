@@ -414,7 +414,7 @@ convert(struct subscribing *request, const struct entity_access *entity)
 	}
 	buffer_puts(&sql, ") r");
 	statement.sql = buffer_take(&sql);
-	db_submit(request->worker->shared->db, &statement, 1, conversions_row, conversions_done, request);
+	db_submit(request->worker->shared->db, DB_SHORT, &statement, 1, conversions_row, conversions_done, request);
 	memory_free((char *) statement.sql);
 	memory_free(params);
 }

@@ -18,7 +18,7 @@ import { DATABASE, WORK, checkReport, createDatabase, startLoad, startNotifier, 
 	from '../lib/stage.js';
 
 const options = readOptions({ runs: 3, rates: [10, 100, 1000, 5000], seconds: 5, subscribers: 100, connections: 16,
-	writers: 32, awake: 0, fixed: 1 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
+	writers: 32, awake: 0, fixed: 1, workers: 1 }, { runs: 1, rates: [10, 200], seconds: 1, subscribers: 10, writers: 4 });
 const runs = [];
 const floods = [];
 const times = path.join(WORK, 'times');
@@ -34,7 +34,7 @@ function keepAwake()
 const SYSTEMS = {
 	async notifier()
 	{
-		const child = await startNotifier();
+		const child = await startNotifier({ workers: options.workers });
 
 		return { child, table: 'orders', subscribe: (more) => subscribe(child, options.subscribers,
 			{ feature: 'bench', entity: 'orders' }, more, { isFixed: options.fixed > 0 }) };

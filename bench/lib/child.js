@@ -4,7 +4,7 @@
 //	Programs that a benchmark starts: talked to by lines, measured by /proc, ended with us.
 
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import { createInterface } from 'node:readline';
@@ -55,9 +55,19 @@ export async function untilListening(port, child, seconds = 20)
 	throw new Error(`${child.name} does not listen: ${child.errors}`);
 }
 
+/** Takes a process, and its session where sessions count, behind the others. */
+function giveWay(pid)
+{
+	os.setPriority(pid, 10);
+	if (existsSync(`/proc/${pid}/autogroup`))
+		writeFileSync(`/proc/${pid}/autogroup`, '10');
+}
+
 export class Child
 {
 	/**
+	 * Each is a session of its own, as services are: Linux shares the processors between sessions first (autogroup).
+	 *
 	 * @param {object} options environment; isServer: it is what is measured, and has BENCH_SERVER_CORE for
 	 * itself if that is set; isNice: it takes what the others leave of the processors; isFixed: it stays on the last
 	 * core, where others may be, too
@@ -71,10 +81,10 @@ export class Child
 		this.answers = [];
 		this.waiting = [];
 		this.process = spawn(core ? 'taskset' : program, core ? ['-c', core, program, ...args] : args, { stdio: ['pipe', 'pipe', 'pipe'],
-			env: { ...process.env, ...environment } });
+			env: { ...process.env, ...environment }, detached: true });
 		running.add(this);
 		if (isNice && this.process.pid)
-			os.setPriority(this.process.pid, 10);
+			giveWay(this.process.pid);
 		this.process.stdin.on('error', () => {});
 		this.process.stderr.setEncoding('utf8').on('data',
 			(data) => { this.errors = (this.errors + data).slice(-4000); });

@@ -148,7 +148,19 @@ submit(struct pool *pool, struct result *result, unsigned n, ...)
 		statements[i].sql = va_arg(args, const char *);
 	va_end(args);
 	pthread_mutex_lock(&pool->lock);
-	result->job = db_submit(pool->db, statements, n, on_row, on_done, result);
+	result->job = db_submit(pool->db, DB_SHORT, statements, n, on_row, on_done, result);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+/* A long job of one statement. */
+static void
+submit_long(struct pool *pool, struct result *result, const char *sql)
+{
+	struct db_statement statement = {sql, 0, NULL};
+
+	result->pool = pool;
+	pthread_mutex_lock(&pool->lock);
+	result->job = db_submit(pool->db, DB_LONG, &statement, 1, on_row, on_done, result);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -214,7 +226,7 @@ test_statements(void **state)
 	};
 
 	(void) state;
-	result.job = db_submit(pool->db, statements, 5, on_row, on_done, &result);
+	result.job = db_submit(pool->db, DB_SHORT, statements, 5, on_row, on_done, &result);
 	expect(&result, DB_DONE);
 	assert_string_equal(result.output, "1:it's,NULL,;2:1;2:2;2:3;3:repeatable read;");
 	submit(pool, &settings, 3, "SHOW transaction_isolation", "SHOW transaction_read_only",
@@ -513,6 +525,42 @@ test_threads(void **state)
 	memory_free(loads);
 }
 
+/*
+ * A long job that takes its time does not keep a second one waiting, but the last connection is for short ones, which
+ * pass all that are long.
+ */
+static void
+test_long(void **state)
+{
+	struct pool *pool = pool_start(3, 100, 20000, 20000);
+	struct result slow[2] = {{.pool = pool}, {.pool = pool}};
+	struct result third = {.pool = pool};
+	struct result quick[5] = {{.pool = pool}};
+	static const char blocked[] = "SELECT pg_catalog.pg_advisory_xact_lock_shared(77)";
+
+	(void) state;
+	sql_run(control, "SELECT pg_advisory_lock(77)");
+	submit_long(pool, &slow[0], blocked);
+	submit_long(pool, &slow[1], blocked);
+	submit_long(pool, &third, "SELECT 3");
+	while (strcmp(sql_value(control, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77"
+							" AND NOT granted"), "2") != 0)
+		assert_int_equal(slow[0].ndone, 0);
+	for (unsigned i = 0; i < 5; i++)
+	{
+		submit(pool, &quick[i], 1, "SELECT 1");
+		expect(&quick[i], DB_DONE);
+	}
+	pthread_mutex_lock(&pool->lock);
+	assert_int_equal(third.ndone, 0);
+	pthread_mutex_unlock(&pool->lock);
+	sql_run(control, "SELECT pg_advisory_unlock(77)");
+	expect(&slow[0], DB_DONE);
+	expect(&slow[1], DB_DONE);
+	expect(&third, DB_DONE);
+	pool_stop(pool);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -524,6 +572,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_freed),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_restart),
