@@ -33,7 +33,7 @@
 #include "stats.h"
 
 #define ACCEPT_BATCH 64			/* connections of a place in one turn, for each worker, refused ones included; */
-#define ADMIT_BATCH 12			/* admitted ones: half of what a worker could take */
+#define ADMIT_BATCH 10			/* admitted ones: half of what a worker could take */
 #define REST_MS 1				/* between two such turns */
 #define PAUSE_MS 100			/* without memory or descriptors in the kernel */
 #define TELL_EVERY_US 100000		/* between two log lines about connections refused */
