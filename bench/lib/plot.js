@@ -42,8 +42,8 @@ plot ${kept.map((one, i) => `$d${i} with linespoints linewidth ${one.isOurs ? 3 
 		.join(', ')}`);
 }
 
-/** Bars, one group for each row: [label, value, …]. */
-function bars(name, title, y, heads, rows, isLogarithmic = false)
+/** Bars, one group for each row: [label, value, …]; format: of the numbers beside them. */
+function bars(name, title, y, heads, rows, format = '%.0s%c')
 {
 	console.log(`reset
 set terminal svg size 720,400 font "sans-serif,12" background "white"
@@ -51,8 +51,8 @@ set output ${quote(path.join(to, `${name}.svg`))}
 set title ${quote(title)} noenhanced
 set ylabel ${quote(y)}; set style data histograms; set style histogram clustered gap 1
 set style fill solid 0.8; set boxwidth 0.9; set grid ytics; set xtics rotate by -30 noenhanced
-set key ${heads.length > 1 ? 'top left' : 'off'}; ${isLogarithmic ? 'set logscale y; set yrange [1:*]' : 'set yrange [0:*]'}
-set format y "%.0s%c"
+set key ${heads.length > 1 ? 'outside right' : 'off'}; set yrange [0:*]
+set format y "${format}"
 $d << E
 ${rows.map(([label, ...values]) => `${quote(label)} ${values.join(' ')}`).join('\n')}
 E
@@ -95,6 +95,6 @@ if (idle)
 
 const storms = ['storm', 'resume'].map(read).filter(Boolean);
 if (storms.length > 0)
-	bars('storms', 'What the connected notice of a storm', 'p99 us', ['before', 'meanwhile'],
+	bars('storms', 'What the connected notice of a storm', 'p99 ms', ['before', 'meanwhile'],
 		storms.flatMap(({ benchmark, runs }) => group(runs, ['case']).map((some) => [`${benchmark}: ${some[0].case}`,
-			...['before', 'during'].map((when) => median(some.map((run) => run[when].p99)))])), true);
+			...['before', 'during'].map((when) => median(some.map((run) => run[when].p99 / 1000)))])), '%.1f');
