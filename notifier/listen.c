@@ -250,11 +250,12 @@ refuse(struct listener *listener, int fd, const char *address)
 	close(fd);
 }
 
-/* Frees a descriptor to drop one pending connection with. */
-static void
+/* Frees a descriptor to drop one pending connection with; whether there was one. */
+static bool
 use_reserve(struct listener *listener, int listening)
 {
 	int64_t		now = loop_clock_us();
+	int			fd = -1;
 
 	if (listener->warned_us == 0 || now - listener->warned_us > 1000000)
 	{
@@ -264,14 +265,13 @@ use_reserve(struct listener *listener, int listening)
 	stats_refused("too_many_connections");
 	if (listener->reserve >= 0)
 	{
-		int			fd;
-
 		close(listener->reserve);
 		fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
 			close(fd);
 	}
 	listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
 }
 
 /* Stops looking at the sockets for a moment. */
@@ -312,9 +312,11 @@ accept_one(struct place *place)
 	{
 		if (errno == EMFILE || errno == ENFILE)
 		{
-			use_reserve(listener, place->fd);
-			if (listener->reserve < 0)
-				start_pause(listener, PAUSE_MS);
+			bool		has_dropped = use_reserve(listener, place->fd);
+
+			if (listener->reserve >= 0)
+				return has_dropped;
+			start_pause(listener, PAUSE_MS);
 		}
 		else if (errno == ENOBUFS || errno == ENOMEM)
 			start_pause(listener, PAUSE_MS);
