@@ -317,7 +317,7 @@ dispatch(struct db *db)
 
 		if (!pgconn_is_up(conn->pgconn) || conn->job != NULL || conn->is_cleaning)
 			continue;
-		if (db->shorts.n > 0)
+		if (db->shorts.first != NULL)
 		{
 			run(conn, unqueue(db, &db->shorts, &db->shorts.first));
 			continue;
@@ -505,9 +505,9 @@ db_close(struct db *db)
 		if (job != NULL)
 			finish(job, DB_CANCELLED);
 	}
-	while (db->shorts.n > 0)
+	while (db->shorts.first != NULL)
 		finish(unqueue(db, &db->shorts, &db->shorts.first), DB_CANCELLED);
-	while (db->longs.n > 0)
+	while (db->longs.first != NULL)
 		finish(unqueue(db, &db->longs, &db->longs.first), DB_CANCELLED);
 }
 
