@@ -8,7 +8,8 @@
  * 1. a session's queue gets little at a time (FEED_BYTES), and more when that is gone;
  * 2. those who have something to get and a socket that takes it stand in a list; a turn of the loop feeds some of
  *	  them and writes to their sockets, until TURN_BYTES are out or something else waits, such as a batch of the
- *	  live stream. Who is not through goes to the end of the list.
+ *	  live stream. Who is not through goes to the end of the list;
+ * 3. after BUSY_US of turns comes a rest: half of the worker's time is for others, and for other programs.
  */
 #include "catchup_state.h"
 

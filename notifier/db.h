@@ -15,6 +15,8 @@
  * 4. Rows arrive one by one (single-row mode); a job that cannot take more pauses its connection.
  * 5. Connections are opened when jobs wait, and again after a loss with backoff and jitter, for ever.
  *	  Jobs queue at most db_config.queue_max long and wait_max_ms; beyond, they end with DB_UNAVAILABLE.
+ * 6. Short jobs pass long ones. Long ones begin few at a time as long as they are quick, and leave the last of several
+ *	  connections to short ones (see count_startable()).
  *
  * Connections are pgconn.h's; libpq itself is known to pgconn.c only.
  */

@@ -545,7 +545,11 @@ test_long(void **state)
 	submit_long(pool, &third, "SELECT 3");
 	while (strcmp(sql_value(control, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77"
 							" AND NOT granted"), "2") != 0)
+	{
+		pthread_mutex_lock(&pool->lock);
 		assert_int_equal(slow[0].ndone, 0);
+		pthread_mutex_unlock(&pool->lock);
+	}
 	for (unsigned i = 0; i < 5; i++)
 	{
 		submit(pool, &quick[i], 1, "SELECT 1");
