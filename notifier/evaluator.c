@@ -335,9 +335,8 @@ end_group(struct evaluator *evaluator, struct eval_group *group)
 				is_of_group = s->view->groups != NULL && s->view->groups[i] == group;
 			if (!is_of_group)
 				continue;
-			session_error(session, (struct slice) {NULL, 0}, CODE_INTERNAL,
-						  "a policy of the table failed or took too long", s->view->id);
-			session_drop_subscription(session, s);
+			session_fail_subscription(session, s, CODE_INTERNAL,
+									  "a policy of the table failed or took too long");
 		}
 	}
 }

@@ -102,16 +102,13 @@ finish(struct recheck *recheck, bool is_changed)
 	}
 }
 
-/* The role may not read this any more, or it cannot be told: the subscription ends. */
+/* The role may not read this any more, or it cannot be told: the subscription ends, and with it the recheck. */
 static void
 end(struct recheck *recheck, const char *code, const char *why)
 {
 	struct subscription *subscription = recheck->subscription;
-	struct session *session = subscription->session;
 
-	hold_end_told(session, 0);
-	session_error(session, (struct slice) {NULL, 0}, code, why, subscription->view->id);
-	session_drop_subscription(session, subscription);	/* frees the recheck */
+	session_fail_subscription(subscription->session, subscription, code, why);
 }
 
 /* Moves a subscription to the view that has these policies; false when it has them already. */

@@ -445,6 +445,24 @@ handle_auth(struct session *session, const struct message *message)
 	start_identity(session, identity, message->ref);
 }
 
+/* A subscription that withheld the position has ended: whoever waits for it gets it now, not with the next read. */
+static void
+push_due_position(struct session *session)
+{
+	if (session->has_news || session->syncs != NULL)
+		session_push_position(session);
+}
+
+void
+session_fail_subscription(struct session *session, struct subscription *subscription, const char *code,
+						  const char *why)
+{
+	hold_end_told(session, 0);	/* what it has a right to comes before */
+	session_error(session, (struct slice) {NULL, 0}, code, why, subscription->view->id);
+	session_drop_subscription(session, subscription);
+	push_due_position(session);
+}
+
 static struct subscription *
 find_subscription(const struct session *session, const char *view)
 {
@@ -468,6 +486,7 @@ handle_unsubscribe(struct session *session, const struct message *message)
 	hold_end_told(session, 0);	/* no position may come that covers what the view, not ended yet, has not had */
 	session_drop_subscription(session, subscription);
 	session_reply(session, protocol_unsubscribed(message->ref, message->view));
+	push_due_position(session);
 }
 
 /* Whether positions must wait: for what is held, or for a subscription that is catching up. */

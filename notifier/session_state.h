@@ -112,6 +112,10 @@ bool		session_move(struct session *session);
 /* Ends a subscription: takes it out of everything and frees it. */
 void		session_drop_subscription(struct session *session, struct subscription *subscription);
 
+/* Ends a subscription with an error that names its view. `code` and `why` are copied. */
+void		session_fail_subscription(struct session *session, struct subscription *subscription,
+									  const char *code, const char *why);
+
 /* Every second. */
 void		session_tick(struct session *session, int64_t now_s);
 

@@ -154,8 +154,7 @@ fail_snapshot(struct subscription *subscription, const struct snapshot *snapshot
 		code = CODE_INTERNAL;
 		why = "the snapshot could not be read";
 	}
-	session_error(session, (struct slice) {NULL, 0}, code, why, subscription->view->id);
-	session_drop_subscription(session, subscription);
+	session_fail_subscription(session, subscription, code, why);
 }
 
 static void submit_snapshot(struct snapshot *snapshot);

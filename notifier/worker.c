@@ -544,10 +544,8 @@ access_changed(void *arg, struct role_access *old, struct role_access *now)
 		{
 			struct subscription *s = view->subscriptions.at[0];
 
-			hold_end_told(s->session, 0);
-			session_error(s->session, (struct slice) {NULL, 0}, CODE_FORBIDDEN,
-						  "the role may not read this any more", view->id);
-			session_drop_subscription(s->session, s);
+			session_fail_subscription(s->session, s, CODE_FORBIDDEN,
+									  "the role may not read this any more");
 		}
 		view->unsettled--;
 		hub_release(worker->hub, view);

@@ -105,6 +105,41 @@ test('revoking SELECT stops the stream; what follows is never seen', async () =>
 	await peer.close();
 });
 
+test('a sync that a view withholds is answered when the view ends, not with the next heartbeat', async () =>
+{
+	const notifier = await stage.start({ flags: { 'database-pool': 1 } });
+	await stage.sql('GRANT SELECT ON hidden TO web_user');
+	const peer = await stage.peer({ notifier, claims: {} });
+	const view = await peer.subscribe({ feature: 'shop', entity: 'hidden' });
+	const witness = await stage.peer({ notifier });
+	await witness.subscribe({ feature: 'shop', entity: 'other' });
+	// With the backend stopped that looks up rights, the view is suspended until it goes on.
+	const pool = Number(await stage.value(`SELECT pid FROM pg_stat_activity WHERE application_name = 'realtime-notifier'
+		AND query NOT LIKE '%realtime.await%' ORDER BY backend_start DESC LIMIT 1`));
+	let answer;
+
+	process.kill(pool, 'SIGSTOP');
+	try
+	{
+		await stage.sql('REVOKE SELECT ON hidden FROM web_user');
+		const tx = await stage.write("INSERT INTO hidden VALUES (4711, 'after'); INSERT INTO other VALUES (4711, 'x')");
+		await witness.covered(tx);		// a sync of its own would have the source asked again and again
+		answer = peer.settle(tx);
+		await peer.ask({ op: 'ping' });
+		assert.equal(peer.frames.some((f) => f.op === 'error'), false);
+	}
+	finally
+	{
+		process.kill(pool, 'SIGCONT');
+	}
+	await answer;
+	assert.equal((await peer.frame('the end of the view', (f) => f.view === view.id && f.op === 'error')).code,
+		'forbidden');
+	assert.deepEqual(view.story, []);
+	await peer.close();
+	await witness.close();
+});
+
 describe('events for a user', () =>
 {
 	const emit = (user) => `SELECT realtime.emit('chat', 'message', 'sent', '{"for":"${user}"}',

@@ -45,6 +45,7 @@ test('GET with one subscription in the query', async () =>
 		order: ['id.desc'] }] });
 	const [view] = await peer.subscribed(1);
 
+	await peer.until('the snapshot', () => view.isSnapshotDone);	// else the row may come with it
 	await peer.covered(await insert('q'));
 	assert.deepEqual(view.events.map((e) => e.data), [{ id, status: 'q' }]);
 	await peer.close();
