@@ -39,11 +39,7 @@ enum
 	FALLBACK_MS = 1000
 };
 
-static const char *const poll_sql =
-	"SELECT pg_catalog.pg_current_snapshot(), l.xid, l.events"
-	" FROM (VALUES (1)) AS one LEFT JOIN realtime.commit_log l"
-	" ON l.xid >= $1::xid8 OR l.xid = ANY ($2::xid8[])"
-	" ORDER BY l.lsn, l.xid, l.part";
+static const char *const poll_sql = "SELECT position, xid, events FROM realtime.read($1, NULL, $2)";
 
 /* What was read; printed at the end. */
 struct counts
@@ -63,8 +59,7 @@ struct reader
 {
 	PGconn	   *log;			/* polls */
 	PGconn	   *bell;			/* listens and arms */
-	char	   *xmax;			/* of the position; owned */
-	char	   *xip;			/* array literal; owned */
+	char	   *position;		/* owned; NULL: from now on */
 	struct counts counts;
 };
 
@@ -119,35 +114,17 @@ query(PGconn *connection, const char *sql)
 	return result;
 }
 
-/* Takes over a snapshot, xmin:xmax:xip,…, as the position to read from. */
-static void
-set_position(struct reader *reader, const char *snapshot)
-{
-	const char *xmax = strchr(snapshot, ':');
-	const char *xip = xmax ? strchr(xmax + 1, ':') : NULL;
-	size_t		length;
-
-	if (xip == NULL)
-		die("a snapshot that is none", NULL);
-	free(reader->xmax);
-	reader->xmax = copy(xmax + 1);
-	reader->xmax[xip - xmax - 1] = '\0';
-	length = strlen(xip + 1);
-	free(reader->xip);
-	reader->xip = malloc(length + 3);
-	if (reader->xip == NULL)
-		die("out of memory", NULL);
-	snprintf(reader->xip, length + 3, "{%s}", xip + 1);
-}
-
-/* Reads what is new; returns how many rows that was. */
+/* Reads what is new, waiting so long for it at most; returns how many rows that was. */
 static int
-poll_log(struct reader *reader)
+poll_log(struct reader *reader, int wait_ms)
 {
-	const char *values[2] = {reader->xmax, reader->xip};
-	PGresult   *result = PQexecPrepared(reader->log, "poll", 2, values, NULL, NULL, 0);
+	char		wait[12];
+	const char *values[2] = {reader->position, wait};
+	PGresult   *result;
 	int			rows = 0;
 
+	snprintf(wait, sizeof(wait), "%d", wait_ms);
+	result = PQexecPrepared(reader->log, "poll", 2, values, NULL, NULL, 0);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		die("poll", reader->log);
 	for (int i = 0; i < PQntuples(result); i++)
@@ -157,7 +134,8 @@ poll_log(struct reader *reader)
 		rows++;
 		reader->counts.bytes += PQgetlength(result, i, 2);
 	}
-	set_position(reader, PQgetvalue(result, 0, 0));
+	free(reader->position);
+	reader->position = copy(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	reader->counts.rows += rows;
 	reader->counts.polls++;
@@ -227,7 +205,7 @@ take_arm_result(struct reader *reader)
 static void
 sleep_armed(struct reader *reader)
 {
-	poll_log(reader);			/* what committed before the grant did not ring */
+	poll_log(reader, 0);		/* what committed before the grant did not ring */
 	while (!is_ending)
 	{
 		wait_for_input(reader->bell, FALLBACK_MS);
@@ -237,7 +215,7 @@ sleep_armed(struct reader *reader)
 			break;
 		}
 		reader->counts.fallbacks++;
-		if (poll_log(reader) > 0)
+		if (poll_log(reader, 0) > 0)
 			break;
 	}
 	PQclear(query(reader->bell, "SELECT realtime.disarm()"));
@@ -257,9 +235,9 @@ clock_us(void)
 static void
 follow_log(struct reader *reader)
 {
-	PGresult   *result;
 	char		sql[64];
 	int			idle = 0;
+	int			wait_ms = 0;
 	bool		is_arming = false;
 
 	reader->log = connect_or_die();
@@ -267,21 +245,18 @@ follow_log(struct reader *reader)
 	PQclear(query(reader->log, "SELECT realtime.current_epoch()"));
 	PQclear(query(reader->log, "SET default_transaction_isolation = 'read committed'"));
 	PQclear(query(reader->log, "SET default_transaction_read_only = on"));
-	PQclear(query(reader->log, "SET enable_seqscan = off"));
 	PQclear(PQprepare(reader->log, "poll", poll_sql, 2, NULL));
 	snprintf(sql, sizeof(sql), "SET lock_timeout = %d", LOCK_TIMEOUT_MS);
 	PQclear(query(reader->bell, sql));
 	PQclear(query(reader->bell, "LISTEN realtime"));
-	result = query(reader->log, "SELECT pg_catalog.pg_current_snapshot()");
-	set_position(reader, PQgetvalue(result, 0, 0));
-	PQclear(result);
+	poll_log(reader, 0);
 	puts("ready");
 	fflush(stdout);
 
 	while (!is_ending)
 	{
 		long		began = clock_us();
-		bool		is_busy = poll_log(reader) > 0;
+		bool		is_busy = poll_log(reader, wait_ms) > 0;
 		long		took = clock_us() - began;
 
 		idle = is_busy ? 0 : idle + 1;
@@ -307,14 +282,12 @@ follow_log(struct reader *reader)
 		}
 		if (is_busy)			/* not on input: bells need no poll now */
 			usleep((useconds_t) (REST * took < REST_MAX_US ? REST * took : REST_MAX_US));
-		snprintf(sql, sizeof(sql), "SELECT realtime.await(%d)", is_busy ? FAST_MS : SLOW_MS);
-		PQclear(query(reader->log, sql));
+		wait_ms = is_busy ? FAST_MS : SLOW_MS;
 	}
-	poll_log(reader);
+	poll_log(reader, 0);
 	PQfinish(reader->bell);
 	PQfinish(reader->log);
-	free(reader->xmax);
-	free(reader->xip);
+	free(reader->position);
 }
 
 /* Receives notifications of a channel until the end. */

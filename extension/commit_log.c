@@ -15,7 +15,7 @@
  *	  worker of housekeeping.c waits, for a moment, for the oldest of a log that is too large.
  * 4. Emptying is visible to every snapshot at once. Under the lock prune therefore records the
  *	  highest transaction it drops and a snapshot; a reader asks realtime.position_error() in a new
- *	  statement after reading.
+ *	  statement after reading, or realtime.read() before it, which locks the children.
  * 5. Neither rows nor emptying are decoded logically.
  * 6. Who prunes, and when: housekeeping.c.
  */
@@ -59,8 +59,6 @@
 #include "housekeeping.h"
 #include "waiter.h"
 #include "json.h"
-
-#define LOG_CHILDREN 4
 
 PG_FUNCTION_INFO_V1(realtime_prune);
 PG_FUNCTION_INFO_V1(realtime_forget);
@@ -108,9 +106,8 @@ invalidate(Datum arg, Oid relid)
 		target.is_valid = false;
 }
 
-/* Oid of a child by number. */
-static Oid
-child_oid(int child)
+Oid
+realtime_log_child(int child)
 {
 	char		name[NAMEDATALEN];
 	Oid			relid;
@@ -147,7 +144,7 @@ find_target(void)
 	}
 	realtime_table_endscan(&scan);
 	table_close(state, AccessShareLock);
-	target.child = child_oid(child);
+	target.child = realtime_log_child(child);
 }
 
 /* Keeps what appending needs to know of the current child, which is open and locked. */
@@ -347,7 +344,7 @@ read_children(Child *children, TimestampTz now)
 	table_close(state, AccessShareLock);
 	for (int i = 0; i < LOG_CHILDREN; i++)
 	{
-		Relation	log = table_open(child_oid(i), AccessShareLock);
+		Relation	log = table_open(realtime_log_child(i), AccessShareLock);
 
 		children[i].size = child_size(log);
 		table_close(log, AccessShareLock);
@@ -440,7 +437,7 @@ raise_floor(uint64 xid)
 static bool
 empty_child(int i, int lock_ms)
 {
-	Oid			relid = child_oid(i);
+	Oid			relid = realtime_log_child(i);
 	Relation	log;
 	Oid			toast;
 	uint64		xid;
@@ -505,7 +502,7 @@ invalidate_targets(void)
 static void
 rotate(Child *children, int current, TimestampTz now)
 {
-	Relation	log = table_open(child_oid(current), AccessShareLock);
+	Relation	log = table_open(realtime_log_child(current), AccessShareLock);
 	bool		is_due = is_rotation_due(child_size(log), children[current].filled_from, now);
 
 	table_close(log, AccessShareLock);
@@ -697,7 +694,7 @@ realtime_forget(PG_FUNCTION_ARGS)
 		elog(ERROR, "realtime: could not prepare the search of the log");
 	for (int i = 0; i < LOG_CHILDREN; i++)
 	{
-		Relation	log = table_open(child_oid(i), RowExclusiveLock);
+		Relation	log = table_open(realtime_log_child(i), RowExclusiveLock);
 		RealtimeScan scan;
 		HeapTuple	tuple;
 

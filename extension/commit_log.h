@@ -10,6 +10,8 @@
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 
+#define LOG_CHILDREN 4
+
 /* Appends one row: a JSON array of events, as a text datum, of the current top-level transaction. */
 extern void realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn,
 								const struct varlena *events);
@@ -20,6 +22,9 @@ extern void realtime_log_append(int part, TimestampTz at, XLogRecPtr lsn,
  * too large because somebody uses a child. Nothing is done while somebody else prunes.
  */
 extern int	realtime_log_prune(int lock_ms, bool *is_behind);
+
+/* Oid of a child by number, 0 to LOG_CHILDREN - 1. */
+extern Oid	realtime_log_child(int child);
 
 extern void realtime_log_init(void);
 

@@ -30,8 +30,9 @@
 
 #include "catalog.h"
 #include "compat.h"
+#include "position.h"
 
-#define POSITION_LIMIT (16 * 1024)	/* bytes; some 800 transactions in flight */
+#define POSITION_LIMIT (16 * 1024)	/* bytes of a client's; some 800 transactions in flight */
 
 PG_FUNCTION_INFO_V1(realtime_position);
 PG_FUNCTION_INFO_V1(realtime_current_epoch);
@@ -112,9 +113,8 @@ epoch_text(const char *value)
 	return psprintf("%X-%s", compat_insertion_timeline(), value);
 }
 
-/* SQL: current_epoch() */
-Datum
-realtime_current_epoch(PG_FUNCTION_ARGS)
+char *
+realtime_position_epoch(void)
 {
 	char	   *value;
 
@@ -122,7 +122,14 @@ realtime_current_epoch(PG_FUNCTION_ARGS)
 	value = read_epoch();
 	if (value == NULL)
 		value = make_epoch(false);
-	PG_RETURN_TEXT_P(cstring_to_text(epoch_text(value)));
+	return epoch_text(value);
+}
+
+/* SQL: current_epoch() */
+Datum
+realtime_current_epoch(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(realtime_position_epoch()));
 }
 
 /* SQL: new_epoch() */
@@ -133,30 +140,19 @@ realtime_new_epoch(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(epoch_text(make_epoch(true))));
 }
 
+char *
+realtime_position_text(const char *epoch)
+{
+	return psprintf("%s/%s", epoch,
+					OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, OidFunctionCall0(F_PG_CURRENT_SNAPSHOT)));
+}
+
 /* SQL: position() */
 Datum
 realtime_position(PG_FUNCTION_ARGS)
 {
-	char	   *value;
-	char	   *snapshot;
-
-	check_primary();
-	value = read_epoch();
-	if (value == NULL)
-		value = make_epoch(false);
-	snapshot = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, OidFunctionCall0(F_PG_CURRENT_SNAPSHOT));
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s/%s", epoch_text(value), snapshot)));
+	PG_RETURN_TEXT_P(cstring_to_text(realtime_position_text(realtime_position_epoch())));
 }
-
-/* A parsed position: what an untrusted client may have written. */
-typedef struct Position
-{
-	char	   *epoch;
-	uint64		xmin;
-	uint64		xmax;
-	uint64	   *xip;
-	int			nxip;
-} Position;
 
 /* Reads digits; false when there are none, too many, or a leading zero. */
 static bool
@@ -177,15 +173,14 @@ parse_xid(const char **s, uint64 *xid)
 	return true;
 }
 
-/* Parses epoch/xmin:xmax:xip,… strictly; false when it is malformed. */
-static bool
-parse_position(const char *text, Position *position)
+bool
+realtime_position_parse(const char *text, RealtimePosition *position)
 {
 	const char *slash = strchr(text, '/');
 	const char *p;
 	uint64		last = 0;
 
-	if (slash == NULL || slash == text || strlen(text) > POSITION_LIMIT)
+	if (slash == NULL || slash == text)
 		return false;
 	position->epoch = pnstrdup(text, slash - text);
 	position->xip = palloc(sizeof(uint64) * (strlen(text) / 2 + 1));
@@ -213,7 +208,7 @@ parse_position(const char *text, Position *position)
 
 /* Whether the floor of the history is above what a position covers. */
 static bool
-is_below_floor(const Position *position)
+is_below_floor(const RealtimePosition *position)
 {
 	Relation	table = realtime_table_open("log_floor", AccessShareLock);
 	RealtimeScan scan;
@@ -242,24 +237,37 @@ is_below_floor(const Position *position)
 	return is_below;
 }
 
+const char *
+realtime_position_gap(const RealtimePosition *position, const char *epoch)
+{
+	if (strcmp(position->epoch, epoch) != 0)
+		return "epoch";
+	if (position->xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return "future";
+	if (is_below_floor(position))
+		return "history";
+	return NULL;
+}
+
 /* SQL: position_error(position) */
 Datum
 realtime_position_error(PG_FUNCTION_ARGS)
 {
-	Position	position;
-	char	   *value;
+	text	   *argument = PG_GETARG_TEXT_PP(0);
+	RealtimePosition position;
+	const char *gap = "malformed";
 
 	check_primary();
-	if (!parse_position(text_to_cstring(PG_GETARG_TEXT_PP(0)), &position))
-		PG_RETURN_TEXT_P(cstring_to_text("malformed"));
-	value = read_epoch();
-	if (value == NULL || strcmp(position.epoch, epoch_text(value)) != 0)
-		PG_RETURN_TEXT_P(cstring_to_text("epoch"));
-	if (position.xmax > U64FromFullTransactionId(ReadNextFullTransactionId()))
-		PG_RETURN_TEXT_P(cstring_to_text("future"));
-	if (is_below_floor(&position))
-		PG_RETURN_TEXT_P(cstring_to_text("history"));
-	PG_RETURN_NULL();
+	if (VARSIZE_ANY_EXHDR(argument) <= POSITION_LIMIT
+		&& realtime_position_parse(text_to_cstring(argument), &position))
+	{
+		char	   *value = read_epoch();
+
+		gap = value == NULL ? "epoch" : realtime_position_gap(&position, epoch_text(value));
+	}
+	if (gap == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(gap));
 }
 
 /*
@@ -275,6 +283,15 @@ reachable(XLogRecPtr lsn)
 		|| (offset == SizeOfXLogLongPHD && XLogSegmentOffset(lsn, wal_segment_size) == offset))
 		return lsn - offset;
 	return lsn;
+}
+
+XLogRecPtr
+realtime_position_flush(void)
+{
+	XLogRecPtr	inserted = GetXLogInsertRecPtr();
+
+	XLogFlush(reachable(inserted));
+	return inserted;
 }
 
 /* SQL: flush(upto) */

@@ -624,14 +624,15 @@ COMMENT ON FUNCTION realtime.arm() IS
 COMMENT ON FUNCTION realtime.disarm() IS 'Disarms the doorbell; returns whether this session was armed.';
 COMMENT ON FUNCTION realtime.is_armed() IS 'Whether this session holds the doorbell armed.';
 
-CREATE FUNCTION realtime.await(milliseconds integer) RETURNS bigint
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_await';
+CREATE FUNCTION realtime.read(since text, first xid8 DEFAULT NULL, wait integer DEFAULT NULL, OUT "position" text,
+	OUT gap text, OUT waited bigint, OUT xid xid8, OUT part integer, OUT is_last boolean, OUT at bigint, OUT events json)
+RETURNS SETOF record LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'realtime_read';
 CREATE FUNCTION realtime.wake(pid integer) RETURNS boolean
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'realtime_wake';
-COMMENT ON FUNCTION realtime.await(integer) IS
-'Waits until a commit has logged events since this session''s last await() ended, a notification came (at most every 25 ms), somebody called wake(), or so many milliseconds (0 to 10000) have passed; the first call does not wait. Returns the microseconds waited, null at once where nothing can wake this session. A reader sends it before its read in one group; commits of prepared transactions do not end it.';
+COMMENT ON FUNCTION realtime.read(text, xid8, integer) IS
+'One poll of the log. First a row with a new position; gap, as position_error() says it, if the log has not all that the position since does not cover, and then no more rows; waited, see below. Then that, in the order of (lsn, xid, part): the parts of transactions, which is the last, at in microseconds since 1970, and the events; all durable, and all that the new position covers. The transaction first comes before all others. since null: the position only. wait: waits before reading until a commit has logged events since this session''s last read, a notification came (at most every 25 ms), somebody called wake(), or so many milliseconds (0 to 10000) have passed; the first does not wait; waited is what it took in microseconds, null where nothing can wake this session. Commits of prepared transactions do not end it.';
 COMMENT ON FUNCTION realtime.wake(integer) IS
-'Ends the await() of another session of this database, by its process id, or its next one; returns whether it waited for a commit.';
+'Ends the wait in realtime.read() of another session of this database, by its process id, or its next one; returns whether it watched for commits.';
 
 CREATE FUNCTION realtime.prune() RETURNS integer
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_prune';
@@ -832,11 +833,11 @@ GRANT SELECT ON realtime.entities TO PUBLIC;
 
 REVOKE ALL ON FUNCTION realtime.position(), realtime.current_epoch(), realtime.new_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
-	realtime.is_armed(), realtime.await(integer), realtime.wake(integer), realtime.prune(), realtime.status(),
+	realtime.is_armed(), realtime.read(text, xid8, integer), realtime.wake(integer), realtime.prune(), realtime.status(),
 	realtime.library_version() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION realtime.position(), realtime.current_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
-	realtime.is_armed(), realtime.await(integer), realtime.wake(integer), realtime.prune(), realtime.status(),
+	realtime.is_armed(), realtime.read(text, xid8, integer), realtime.wake(integer), realtime.prune(), realtime.status(),
 	realtime.library_version(), realtime.bulk_reap() TO realtime_notifier;
 GRANT SELECT ON realtime.registration, realtime.topic_grant, realtime.bulk_operation,
 	realtime.commit_log, realtime.log_state, realtime.log_floor, realtime.epoch, realtime.event

@@ -5,18 +5,18 @@
  *	  Sessions that wait in the server for the next commit with events.
  *
  * Model
- * 1. A reader that polls sends await() before its read, in one group: the server waits, not the reader, and the read
- *	  begins as soon as a commit is to be seen. It is a matter of time only: what must not be missed is the doorbell's
- *	  and the position's, so a wake-up may be lost, or come for nothing.
+ * 1. A reader that polls waits at the beginning of its read (log_read.c): the server waits, not the reader, and the
+ *	  read begins as soon as a commit is to be seen. It is a matter of time only: what must not be missed is the
+ *	  doorbell's and the position's, so a wake-up may be lost, or come for nothing.
  * 2. A waiter is a slot in shared memory. WATCHING: a commit that comes turns it to WOKEN and sets the session's
- *	  latch; one commit does, the others see WOKEN and pass. await() returns on WOKEN, and leaves WATCHING: the
- *	  snapshot of the read that follows is taken after it, so what that does not see finds the slot WATCHING, and the
- *	  next await() returns at once.
+ *	  latch; one commit does, the others see WOKEN and pass. The wait ends on WOKEN, and leaves WATCHING: the
+ *	  snapshot of the read is taken after it, so what that does not see finds the slot WATCHING, and the next wait
+ *	  ends at once.
  * 3. A writer wakes after its transaction has become visible, and holds nothing. When nobody watches it reads one
  *	  word of shared memory for each slot ever used.
  * 4. The slots are a few hundred bytes of the shared memory that PostgreSQL keeps in reserve, taken by the first
- *	  session that asks, so the library need not be preloaded. Without them await() returns null.
- * 5. Notifications that come in end await(), too: they are sent to the client only after the transaction. PostgreSQL
+ *	  session that asks, so the library need not be preloaded. Without them nobody can wait.
+ * 5. Notifications that come in end a wait, too: they are sent to the client only after the transaction. PostgreSQL
  *	  does not say on which channel, so of a busy one they end it no more than every NOTIFY_MS.
  */
 #include "postgres.h"
@@ -39,10 +39,9 @@
 #include "waiter.h"
 
 #define WAITER_SLOTS 16
-#define AWAIT_MAX_MS 10000
+#define WAIT_MAX_MS 10000
 #define NOTIFY_MS 25
 
-PG_FUNCTION_INFO_V1(realtime_await);
 PG_FUNCTION_INFO_V1(realtime_wake);
 
 typedef enum WaiterState
@@ -202,27 +201,32 @@ wait_for_commit(int milliseconds)
 	}
 }
 
-/* SQL: await(milliseconds) */
-Datum
-realtime_await(PG_FUNCTION_ARGS)
+int64
+realtime_waiter_wait(int milliseconds)
 {
-	int			milliseconds = PG_GETARG_INT32(0);
 	int64		waited;
 
-	if (milliseconds < 0 || milliseconds > AWAIT_MAX_MS)
+	if (milliseconds < 0 || milliseconds > WAIT_MAX_MS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("cannot wait for %d milliseconds", milliseconds),
-				 errhint("Give 0 to %d.", AWAIT_MAX_MS)));
+				 errhint("Give 0 to %d.", WAIT_MAX_MS)));
 	if (!has_looked)
 		attach();
 	if (mine == NULL)
 		take_slot();
 	if (mine == NULL)
-		PG_RETURN_NULL();
+		return -1;
 	waited = wait_for_commit(milliseconds);
-	(void) pg_atomic_exchange_u32(&mine->state, WAITER_WATCHING);	/* a barrier: the read's snapshot comes after */
-	PG_RETURN_INT64(waited);
+	realtime_waiter_watch();
+	return waited;
+}
+
+void
+realtime_waiter_watch(void)
+{
+	if (mine != NULL)
+		(void) pg_atomic_exchange_u32(&mine->state, WAITER_WATCHING);	/* a barrier */
 }
 
 /* SQL: wake(pid) */

@@ -34,7 +34,7 @@ void		bell_free(struct bell *bell);
 void		bell_arm(struct bell *bell);
 void		bell_disarm(struct bell *bell);
 
-/* Has the server end the wait of another session (realtime.await()), or its next one. */
+/* Has the server end the wait of another session (realtime.read()), or its next one. */
 void		bell_wake(struct bell *bell, int pid);
 
 /* Asks the server whether the lock is still held. */

@@ -22,20 +22,14 @@
 #define FAST_RETRY_MS 200		/* after a statement that failed */
 #define STALL_US 75000000		/* a poll that shows no sign of life; beyond its statement_timeout */
 
-/* One transaction, $3, comes before all others. */
-static const char read_sql[] =
-	LOG_READER_SQL("CASE WHEN l.xid = $3::xid8 THEN '0/1' ELSE l.lsn END");
-
-#define XMAX_OF_NOWHERE "9223372036854775807"	/* covers everything there will ever be */
+static const char read_sql[] = "SELECT position, gap, waited, xid, part, is_last, at, events"
+	" FROM realtime.read($1, $2, $3)";
 
 enum tag
 {
 	TAG_RECOVERY,
 	TAG_SETUP,
-	TAG_GUARD,
-	TAG_CHECK,
-	TAG_READ,
-	TAG_AWAIT
+	TAG_READ
 };
 
 #define SETUP_GROUPS 3
@@ -128,54 +122,50 @@ tell(struct log_reader *reader, const char *position)
 	batch_unref(batch);
 }
 
-/* The position is void: a poll from nowhere follows. The rows that still come are not wanted. */
+/* The position is void: no rows come, and a poll from nowhere follows. */
 static void
 lose(struct log_reader *reader, const char *reason)
 {
-	if (reader->gap != NULL)
-		return;
 	log_write(LOG_LEVEL_WARNING, "source_gap", "reason=%s position=%s", reason, reader->last);
 	reader->gap = reason;
 	memory_free(reader->last);
 	reader->last = NULL;
 	drop_chunks(reader);
 	told_clear(&reader->told);
-	pgconn_cancel(reader->pgconn);
 }
 
-/* The first row of a read. */
+/* The first row of a read: its position, a gap, how long the server has waited. */
 static void
-take_position(struct log_reader *reader, struct slice position)
+take_position(struct log_reader *reader, const struct slice *fields)
 {
 	memory_free(reader->next);
-	reader->next = memory_copy_string(position.at, position.len);
+	reader->next = memory_copy_string(fields[0].at, fields[0].len);
+	reader->waited_us = fields[2].at != NULL ? (int64_t) read_number(fields[2]) : -1;
+	reader->is_waiting = false;
 	if (!reader->is_up)
 	{
 		reader->is_up = true;
 		log_write(LOG_LEVEL_INFO, "source_up", "position=%s", reader->next);
 		reader->config.on_up(reader->config.arg);
 	}
-	if (reader->last != NULL
-		&& strncmp(reader->last, reader->next, strcspn(reader->last, "/") + 1) != 0)
-		lose(reader, "epoch");
+	if (fields[1].at != NULL)
+		lose(reader, static_reason(fields[1]));
 }
 
 /* One row of the log. */
 static void
 take_row(struct log_reader *reader, const struct slice *fields)
 {
-	uint64_t	xid = read_number(fields[1]);
-	unsigned	part = (unsigned) read_number(fields[2]);
-	bool		is_last = slice_equals(fields[3], "t");
+	uint64_t	xid = read_number(fields[3]);
+	unsigned	part = (unsigned) read_number(fields[4]);
+	bool		is_last = slice_equals(fields[5], "t");
 	struct chunk *chunk;
 
-	if (reader->last == NULL)
-		return;
 	reader->commits += is_last;
 	if (told_has(&reader->told, xid, part))
 		return;
-	chunk = chunk_new(xid, part, is_last, (int64_t) read_number(fields[4]), fields[5].at,
-					  fields[5].len);
+	chunk = chunk_new(xid, part, is_last, (int64_t) read_number(fields[6]), fields[7].at,
+					  fields[7].len);
 	if (chunk->is_broken)
 		log_write(LOG_LEVEL_ERROR, "source_row_broken", "xid=%llu part=%d",
 				  (unsigned long long) xid, (int) part);
@@ -185,49 +175,13 @@ take_row(struct log_reader *reader, const struct slice *fields)
 		tell(reader, NULL);
 }
 
-/* The parts of a position as the poll's parameters: <epoch>/<xmin>:<xmax>:<xip,...>. */
-struct parts
-{
-	char	   *check;			/* what the server is asked about */
-	char	   *xmax;
-	char	   *xip;			/* an array */
-};
-
-/*
- * Takes a position apart. Of one that is too long for the server to check, what it covers with all above
- * its xmin taken away is checked: older, so never a loss overlooked.
- */
-static void
-split_position(const char *position, struct parts *parts)
-{
-	const char *xmin = strchr(position, '/') + 1;
-	const char *xmax = strchr(xmin, ':') + 1;
-	const char *xip = strchr(xmax, ':') + 1;
-	size_t		len = strlen(position);
-	size_t		room = len + (size_t) (xmax - xmin) + 2;
-
-	parts->check = memory_alloc(room);
-	if (len <= POSITION_MAX_LENGTH)
-		memcpy(parts->check, position, len + 1);
-	else
-		snprintf(parts->check, room, "%.*s%.*s", (int) (xmax - position), position,
-				 (int) (xmax - xmin), xmin);
-	parts->xmax = memory_copy_string(xmax, (size_t) (xip - xmax) - 1);
-	room = strlen(xip) + sizeof("{}");
-	parts->xip = memory_alloc(room);
-	snprintf(parts->xip, room, "{%s}", xip);
-}
-
 /* Sends a poll, before which the server waits. */
 static void
 send_poll(struct log_reader *reader, unsigned wait_ms)
 {
-	struct parts parts = {NULL, NULL, NULL};
 	char		first[24];
 	char		wait[12];
 
-	if (reader->last != NULL)
-		split_position(reader->last, &parts);
 	snprintf(first, sizeof(first), "%" PRIu64, reader->told.open_xid);
 	told_restart(&reader->told);
 	reader->is_polling = true;
@@ -241,16 +195,9 @@ send_poll(struct log_reader *reader, unsigned wait_ms)
 	reader->is_waiting = wait_ms > 0;
 	stats_add(STAT_POLLS, 1);
 	snprintf(wait, sizeof(wait), "%u", wait_ms);
-	if (wait_ms > 0)
-		pgconn_execute(reader->pgconn, TAG_AWAIT, "await", 1, (const char *[]) {wait});
-	pgconn_execute(reader->pgconn, TAG_GUARD, "guard", 0, NULL);
-	pgconn_execute(reader->pgconn, TAG_CHECK, "check", 1, (const char *[]) {parts.check});
 	pgconn_execute(reader->pgconn, TAG_READ, "read", 3, (const char *[]) {
-		parts.xmax ? parts.xmax : XMAX_OF_NOWHERE, parts.xip ? parts.xip : "{}", first});
+		reader->last, first[0] != '0' ? first : NULL, wait_ms > 0 ? wait : NULL});
 	pgconn_sync(reader->pgconn);
-	memory_free(parts.check);
-	memory_free(parts.xmax);
-	memory_free(parts.xip);
 }
 
 /* A poll was answered to its end. */
@@ -287,7 +234,7 @@ hint_of(const char *sqlstate)
 		const char *sqlstate;
 		const char *hint;
 	}			hints[] = {
-		{"42883", "run CREATE EXTENSION realtime in this database"},
+		{"42883", "run CREATE EXTENSION realtime in this database, or ALTER EXTENSION realtime UPDATE"},
 		{"42P01", "run CREATE EXTENSION realtime in this database"},
 		{"3F000", "run CREATE EXTENSION realtime in this database"},
 		{"42501", "GRANT realtime_notifier to the role of the connection"},
@@ -347,10 +294,7 @@ on_up(void *arg)
 	/* A poll that waits is a transaction as long as its wait. The setting came with 17. */
 	pgconn_query(pgconn, TAG_SETUP, "SELECT pg_catalog.set_config(name, '0', false)"
 				 " FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'", 0, NULL);
-	pgconn_prepare(pgconn, TAG_SETUP, "guard", LOG_READER_GUARD_SQL);
-	pgconn_prepare(pgconn, TAG_SETUP, "check", "SELECT realtime.position_error($1)");
 	pgconn_prepare(pgconn, TAG_SETUP, "read", read_sql);
-	pgconn_prepare(pgconn, TAG_SETUP, "await", "SELECT realtime.await($1)");
 	pgconn_query(pgconn, TAG_SETUP, "LISTEN realtime", 0, NULL);
 	pgconn_sync(pgconn);
 }
@@ -369,13 +313,9 @@ on_row(void *arg, unsigned tag, const struct slice *fields, unsigned nfields)
 		snprintf(reader->sqlstate, sizeof(reader->sqlstate), "55000");
 		retry(reader, SLOW_RETRY_MS);
 	}
-	else if (tag == TAG_AWAIT)
-		reader->waited_us = fields[0].at != NULL ? (int64_t) read_number(fields[0]) : -1;
-	else if (tag == TAG_CHECK && fields[0].at != NULL)
-		lose(reader, static_reason(fields[0]));
-	else if (tag == TAG_READ && nfields == 6 && fields[0].at != NULL)
-		take_position(reader, fields[0]);
-	else if (tag == TAG_READ && nfields == 6)
+	else if (tag == TAG_READ && nfields == 8 && fields[0].at != NULL)
+		take_position(reader, fields);
+	else if (tag == TAG_READ && nfields == 8 && reader->last != NULL)
 		take_row(reader, fields);
 }
 
@@ -384,14 +324,13 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 {
 	struct log_reader *reader = arg;
 
-	if (tag == TAG_AWAIT)
-		reader->is_waiting = false;
+	(void) tag;
 	reader->alive_us = loop_clock_us();
 	if (error == NULL || reader->has_failed)
 		return;
 	reader->has_failed = true;
-	if (strcmp(reader->sqlstate, error->sqlstate) == 0 || reader->gap != NULL)
-		;						/* said already, or our own cancellation */
+	if (strcmp(reader->sqlstate, error->sqlstate) == 0)
+		;						/* said already */
 	else if (hint_of(error->sqlstate) != NULL)
 		log_write(LOG_LEVEL_ERROR, "source_unusable", "sqlstate=%s message=%s hint=%s",
 				  error->sqlstate, error->message, hint_of(error->sqlstate));
@@ -407,7 +346,7 @@ on_sync(void *arg)
 {
 	struct log_reader *reader = arg;
 
-	if (reader->has_failed && (reader->gap == NULL || reader->is_from_nowhere))
+	if (reader->has_failed)
 		retry(reader, hint_of(reader->sqlstate) ? SLOW_RETRY_MS : FAST_RETRY_MS);
 	else if (reader->is_polling)
 		end_poll(reader);
@@ -447,9 +386,7 @@ log_reader_new(struct loop *loop, const struct log_reader_config *config)
 		"default_transaction_deferrable", "off",
 		"statement_timeout", "60s",
 		"lock_timeout", "10s",
-		"enable_seqscan", "off",
 		"jit", "off",
-		"max_parallel_workers_per_gather", "0",
 		"plan_cache_mode", "force_generic_plan",
 		"search_path", "pg_catalog",
 		"tcp_keepalives_idle", "10",

@@ -6,16 +6,12 @@
  *	  SQL (extension/); not when to poll.
  *
  * Model
- * 1. A poll is one group of three statements, thus one transaction in one round trip: guard, check, read.
- *	  The guard looks into the log, so that until the end of the poll prune cannot empty any part of it. The
- *	  check then asks in a new statement whether the log still has all that the last position has not seen.
- *	  Before them the server may wait for a commit (extension/waiter.c): that saves the way to here and back.
- * 2. The read answers first with its position, that is its snapshot, then with the rows that this snapshot
- *	  sees and the last position does not cover. Before it answers it has flushed the WAL up to an insert
- *	  position later than its snapshot: all that it sees is durable.
- * 3. So when the first row comes, everything is known: history is whole (1), all is durable (2), and the
- *	  epoch is the last one's or not. Rows are told as they come, in batches of LOG_READER_BATCH_BYTES, and
- *	  nothing is ever held back in memory.
+ * 1. A poll is one statement, realtime.read() (extension/log_read.c): waits for a commit if told to, locks the log
+ *	  against prune, asks whether the log still has all that the last position has not seen, reads.
+ * 2. It answers first with its position, that is its snapshot, then with the rows that this snapshot sees and
+ *	  the last position does not cover, all durable.
+ * 3. So when the first row comes, everything is known: history is whole, or why not, and all is durable. Rows
+ *	  are told as they come, in batches of LOG_READER_BATCH_BYTES, and nothing is ever held back in memory.
  * 4. When a poll breaks off, the one after it repeats it from the last position: rows told already are
  *	  skipped (told.h), and the transaction that was cut comes first, so that its parts stay together.
  *	  It could have read nothing of what comes now, whatever the order in the log.
@@ -80,25 +76,5 @@ int			log_reader_waits_in(const struct log_reader *reader);
 /* Stops reading the socket, within a poll if need be; goes on. */
 void		log_reader_pause(struct log_reader *reader);
 void		log_reader_resume(struct log_reader *reader);
-
-/*
- * The read: its position, then the rows that a position (xmax $1, xip $2) does not cover, in the order of
- * an expression for the log's lsn. The position is not told before the WAL is flushed.
- */
-#define LOG_READER_SQL(lsn) \
-	"SELECT r.position, r.xid, r.part, r.is_last, r.commit_us, r.events FROM (" \
-	"SELECT CASE WHEN realtime.flush() IS NOT NULL THEN realtime.position() END AS position," \
-	" NULL::xid8 AS xid, NULL::int AS part, NULL::boolean AS is_last, NULL::bigint AS commit_us," \
-	" NULL::json AS events, NULL::pg_lsn AS lsn" \
-	" UNION ALL" \
-	" SELECT NULL, l.xid, l.part, lead(l.xid) OVER w IS DISTINCT FROM l.xid," \
-	" (extract(epoch FROM l.at) * 1000000)::bigint, l.events, " lsn \
-	" FROM realtime.commit_log l WHERE l.xid >= $1::xid8 OR l.xid = ANY ($2::xid8[])" \
-	" WINDOW w AS (ORDER BY " lsn " NULLS FIRST, l.xid NULLS FIRST, l.part NULLS FIRST)" \
-	") r ORDER BY r.lsn NULLS FIRST, r.xid NULLS FIRST, r.part NULLS FIRST"
-
-/* For others: see source.h. */
-#define LOG_READER_GUARD_SQL "SELECT FROM realtime.commit_log WHERE xid = '0'"
-#define LOG_READER_HISTORY_SQL LOG_READER_SQL("l.lsn")
 
 #endif

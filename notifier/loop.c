@@ -73,6 +73,7 @@ struct loop_task
 struct loop_watch
 {
 	uv_poll_t	handle;
+	int			events;			/* that it is started for */
 	loop_watch_fn fn;
 	void	   *arg;
 };
@@ -384,7 +385,10 @@ poll_ready(uv_poll_t *handle, int status, int events)
 	struct loop_watch *watch = handle->data;
 
 	if (status < 0)
+	{
+		watch->events = 0;		/* libuv has stopped it */
 		watch->fn(watch->arg, true, true);
+	}
 	else
 		watch->fn(watch->arg, (events & (UV_READABLE | UV_DISCONNECT)) != 0,
 				  (events & UV_WRITABLE) != 0);
@@ -407,6 +411,9 @@ loop_watch_set(struct loop_watch *watch, bool for_reading, bool for_writing)
 {
 	int			events = (for_reading ? UV_READABLE : 0) | (for_writing ? UV_WRITABLE : 0);
 
+	if (events == watch->events)
+		return;					/* to start it again would be three system calls */
+	watch->events = events;
 	if (events == 0)
 		uv_poll_stop(&watch->handle);
 	else
@@ -454,6 +461,7 @@ loop_native(struct loop *loop)
 struct loop_alarm
 {
 	int			fd;
+	bool		is_set;			/* and has not rung */
 	struct loop_watch *watch;
 	loop_fn		fn;
 	void	   *arg;
@@ -467,8 +475,10 @@ ring(void *arg, bool is_readable, bool is_writable)
 
 	(void) is_readable;
 	(void) is_writable;
-	if (read(alarm->fd, &count, sizeof(count)) == (ssize_t) sizeof(count))
-		alarm->fn(alarm->arg);
+	if (read(alarm->fd, &count, sizeof(count)) != (ssize_t) sizeof(count))
+		return;
+	alarm->is_set = false;
+	alarm->fn(alarm->arg);
 }
 
 struct loop_alarm *
@@ -496,6 +506,7 @@ set_alarm(struct loop_alarm *alarm, int64_t us)
 	struct itimerspec when = {.it_value = {us / 1000000, us % 1000000 * 1000}};
 
 	(void) timerfd_settime(alarm->fd, 0, &when, NULL);
+	alarm->is_set = us > 0;
 }
 
 void
@@ -507,7 +518,8 @@ loop_alarm_start(struct loop_alarm *alarm, int64_t us)
 void
 loop_alarm_stop(struct loop_alarm *alarm)
 {
-	set_alarm(alarm, 0);
+	if (alarm->is_set)
+		set_alarm(alarm, 0);
 }
 
 void

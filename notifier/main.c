@@ -73,7 +73,7 @@ struct program
 	unsigned	watchdog_ms;
 	atomic_uint pending;		/* workers that have not taken the new options */
 	bool		is_draining;
-	bool		is_ready;
+	atomic_bool has_read;		/* the first read has reached all workers */
 };
 
 /* A batch that goes to every worker. */
@@ -134,9 +134,6 @@ tell_ready(void *arg)
 {
 	struct program *program = arg;
 
-	if (program->is_ready)
-		return;
-	program->is_ready = true;
 	log_write(LOG_LEVEL_INFO, "ready", "workers=%u", program->nworkers);
 	sd_notify(0, "READY=1");
 }
@@ -155,7 +152,8 @@ take_share(void *arg)
 		return;
 	stats_add(STAT_SOURCE_BEHIND, -(int64_t) parcel->batch->nchunks);
 	program->shared.source_class->release(program->shared.source, batch_memory(parcel->batch));
-	if (parcel->batch->is_end)
+	if (parcel->batch->is_end && !atomic_load_explicit(&program->has_read, memory_order_relaxed)
+		&& !atomic_exchange(&program->has_read, true))
 		loop_post(program->loop, tell_ready, program);
 	batch_unref(parcel->batch);
 	memory_free(parcel);

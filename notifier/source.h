@@ -62,10 +62,4 @@ extern const struct source_class source_log;
  */
 extern const char *const source_log_history_sql;
 
-/*
- * A statement to put before it: until the end of the transaction nothing of the log is pruned. With
- * SELECT realtime.position_error() between the two, what the history answers is complete.
- */
-extern const char *const source_log_guard_sql;
-
 #endif

@@ -58,8 +58,17 @@ struct source
 	bool		is_destroyed;
 };
 
-const char *const source_log_guard_sql = LOG_READER_GUARD_SQL;
-const char *const source_log_history_sql = LOG_READER_HISTORY_SQL;
+/* As realtime.read() puts rows out, but for what several positions do not cover. */
+const char *const source_log_history_sql =
+"SELECT r.position, r.xid, r.part, r.is_last, r.commit_us, r.events FROM ("
+"SELECT CASE WHEN realtime.flush() IS NOT NULL THEN realtime.position() END AS position, NULL::xid8 AS xid, NULL::int AS part, NULL::boolean AS is_last,"
+" NULL::bigint AS commit_us, NULL::json AS events, NULL::pg_lsn AS lsn"
+" UNION ALL"
+" SELECT NULL, l.xid, l.part, lead(l.xid) OVER w IS DISTINCT FROM l.xid,"
+" (extract(epoch FROM l.at) * 1000000)::bigint, l.events, l.lsn"
+" FROM realtime.commit_log l WHERE l.xid >= $1::xid8 OR l.xid = ANY ($2::xid8[])"
+" WINDOW w AS (ORDER BY l.lsn NULLS FIRST, l.xid NULLS FIRST, l.part NULLS FIRST)"
+") r ORDER BY r.lsn NULLS FIRST, r.xid NULLS FIRST, r.part NULLS FIRST";
 
 /* Microseconds since 1970. */
 static int64_t

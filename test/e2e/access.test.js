@@ -115,7 +115,7 @@ test('a sync that a view withholds is answered when the view ends, not with the 
 	await witness.subscribe({ feature: 'shop', entity: 'other' });
 	// With the backend stopped that looks up rights, the view is suspended until it goes on.
 	const pool = Number(await stage.value(`SELECT pid FROM pg_stat_activity WHERE application_name = 'realtime-notifier'
-		AND query NOT LIKE '%realtime.await%' ORDER BY backend_start DESC LIMIT 1`));
+		AND query NOT LIKE '%realtime.read%' ORDER BY backend_start DESC LIMIT 1`));
 	let answer;
 
 	process.kill(pool, 'SIGSTOP');

@@ -49,7 +49,7 @@ test('a server process that ends in its wait is replaced', async () =>
 	const view = await peer.subscribe(item);
 	await stage.database.untilArmed(1);
 	await until('it has ended', async () => await stage.value(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.await%'`) > 0);
+		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.read%'`) > 0);
 	await insert();
 	await peer.until('the event', () => view.events.length === 1);
 	assert.equal(view.gaps.length, 0);
@@ -84,7 +84,7 @@ test('where the doorbell is lost, who joins does not wait for long', async () =>
 test('a notifier that is stopped leaves no server process that waits', async () =>
 {
 	const waiting = async () => Number(await stage.value(`SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.await%'`));
+		WHERE datname = current_database() AND application_name = 'realtime-notifier' AND query LIKE '%realtime.read%'`));
 	const other = await stage.start();
 	await stage.database.untilArmed(2);
 	await until('both wait', async () => await waiting() === 2, 5);
@@ -100,7 +100,7 @@ test('where no place to wait is left, the clock polls', async () =>
 	{
 		const client = await stage.database.connect('waits');
 		clients.push(client);
-		last = (await client.query('SELECT realtime.await(0)')).rows[0].await;
+		last = (await client.query('SELECT waited FROM realtime.read(NULL, NULL, 0)')).rows[0].waited;
 	}
 	while (last !== null && clients.length <= SLOTS);
 	assert.equal(last, null);
@@ -119,6 +119,6 @@ test('where no place to wait is left, the clock polls', async () =>
 	await until('they are gone', async () => Number(await stage.value(
 		"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'waits'")) === 0);
 	const again = await stage.database.connect('waits');
-	assert.notEqual((await again.query('SELECT realtime.await(0)')).rows[0].await, null);
+	assert.notEqual((await again.query('SELECT waited FROM realtime.read(NULL, NULL, 0)')).rows[0].waited, null);
 	await again.end();
 });

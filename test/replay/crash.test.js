@@ -99,7 +99,7 @@ async function nextXid(client)
 /** Replays the whole log onto the first copy and compares with the tables as they are. */
 async function checkWholeLog(tables, firstCopy, firstPosition, what)
 {
-	const reader = new Reader('whole log', tables);
+	const reader = new Reader('whole log', tables, { isSql: true });	// across epochs
 	reader.replica = new Replica(tables);
 	for (const [name, rows] of firstCopy)
 		for (const row of rows)

@@ -5,7 +5,7 @@
 //
 // What is new in a poll is what its snapshot sees and the last one did not: transactions at or
 // above the last snapshot's xmax, and those that were running in it (xip). One statement returns
-// the new snapshot and the rows it sees.
+// the new snapshot and the rows it sees: SQL that anybody could write, or realtime.read().
 
 import pg from 'pg';
 import { Replica } from './replica.js';
@@ -52,9 +52,11 @@ export class Reader
 	/**
 	 * @param {string} name for messages
 	 * @param {object[]} tables as Replica's
+	 * @param {boolean} isSql reads by SQL, not by realtime.read()
 	 */
-	constructor(name, tables)
+	constructor(name, tables, { isSql = false } = {})
 	{
+		this.isSql = isSql;
 		this.name = name;
 		this.replica = new Replica(tables);
 		this.polls = 0;
@@ -90,30 +92,51 @@ export class Reader
 		this.copies++;
 	}
 
-	/** Reads and applies what is new; returns how many log rows that was. */
-	async poll()
+	/** Reads what is new by SQL: a position and the log's rows. */
+	async pollSql()
 	{
 		const { epoch, xmax, xip } = parsePosition(this.position);
 		const { rows } = await this.client.query({ name: 'poll', text: POLL, values: [xmax, xip] });
-		let n = 0;
+		const found = rows.filter((row) => row.xid !== null);	// one empty row of the outer join
 
 		// Flushes all that was written until now, thus what the poll saw; if the server dies before
 		// that, nothing was shown.
-		if (this.isFlushing && rows[0].xid !== null)
+		if (this.isFlushing && found.length > 0)
 			await this.client.query('SELECT realtime.flush()');
+		return [`${epoch}/${rows[0].snapshot}`, found];
+	}
+
+	/** The same by realtime.read(). What is last is checked against what comes after it. */
+	async pollRead()
+	{
+		const { rows: [head, ...found] } = await this.client.query({ name: 'read',
+			text: 'SELECT * FROM realtime.read($1)', values: [this.position] });
+
+		if (head.gap !== null)
+			throw new Error(`${this.name}: gap ${head.gap} at ${this.position}`);
+		found.forEach((row, i) =>
+		{
+			if ((row.is_last === 't') !== (found[i + 1]?.xid !== row.xid))
+				throw new Error(`${this.name}: is_last of ${row.xid}/${row.part} is ${row.is_last}`);
+		});
+		return [head.position, found];
+	}
+
+	/** Reads and applies what is new; returns how many log rows that was. */
+	async poll()
+	{
+		const [position, rows] = await (this.isSql ? this.pollSql() : this.pollRead());
+
 		for (const row of rows)
 		{
-			if (row.xid === null)
-				continue;			// nothing new: the outer join's empty row
 			this.shown?.set(`${row.xid}/${row.part}`, row.events);
 			this.replica.applyRow(row.xid, Number(row.part), JSON.parse(row.events));
-			n++;
 		}
-		this.position = `${epoch}/${rows[0].snapshot}`;
+		this.position = position;
 		this.polls++;
-		if (n > 0)
+		if (rows.length > 0)
 			this.onRows?.();		// told right after rows were shown
-		return n;
+		return rows.length;
 	}
 
 	/** Why the position is void, or null; asked after reading, in a statement of its own. */

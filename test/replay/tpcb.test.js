@@ -28,7 +28,7 @@ test('TPC-B: readers rebuild every table exactly', { timeout: (seconds + 300) * 
 	await early.copy();
 
 	// Loses its connection now and then and goes on from its position; polls rarely.
-	const returning = new Reader('returning', tables);
+	const returning = new Reader('returning', tables, { isSql: true });
 	await returning.connect();
 	await returning.copy();
 
