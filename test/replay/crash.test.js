@@ -150,11 +150,23 @@ async function crash(t, commit)
 		await pause(random(500, Math.max(1000, seconds * 150)));
 		const victim = await choose(setup);
 		// The worst moment: right after something was shown.
-		await Promise.race([following, new Promise((resolve) => { reader.onRows = resolve; })]);
-		const xidBefore = await nextXid(setup);
+		await Promise.race([following, new Promise((resolve) =>
+		{
+			reader.onRows = () =>
+			{
+				reader.isHeld = commit === 'off';	// it would flush what commits meanwhile
+				resolve();
+			};
+		})]);
+		const xidShown = await nextXid(setup);
+		let xidBefore = xidShown;
+		if (commit === 'off')
+			await until('commits that nobody has flushed', 20,
+				async () => (xidBefore = await nextXid(setup)) > xidShown + 20);
 		process.kill(victim, 'SIGKILL');
 		if (walWriter)
 			process.kill(walWriter, 'SIGKILL');
+		reader.isHeld = false;
 		await restart(what);
 		const { status, output } = await load;
 		assert.notEqual(status, 0, `pgbench lost its server: ${output}`);

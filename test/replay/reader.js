@@ -61,6 +61,7 @@ export class Reader
 		this.replica = new Replica(tables);
 		this.polls = 0;
 		this.copies = 0;
+		this.isHeld = false;		// does not read
 		this.isFlushing = false;	// shows only what is durable, for asynchronous commits
 		this.shown = undefined;		// a Map of "xid/part" to the row's text, if kept
 	}
@@ -152,7 +153,7 @@ export class Reader
 	{
 		while (!stop())
 		{
-			const n = await this.poll();
+			const n = this.isHeld ? 0 : await this.poll();
 			await new Promise((resolve) => setTimeout(resolve, n > 0 ? interval / 4 : interval));
 		}
 		await this.poll();
