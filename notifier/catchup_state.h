@@ -93,7 +93,7 @@ struct catchups
 	struct snapshot *snapshots;	/* to which subscriptions may be added */
 	struct subscriptions joining;
 	struct subscriptions resuming;	/* gathered */
-	struct subscriptions starting;	/* a snapshot, when the read has ended */
+	struct subscriptions starting;	/* a snapshot, when the read, or the next one, has ended */
 	struct loop_timer *gather;
 	struct replay *replay;		/* read of the log under way; others wait */
 	struct replay *cached;		/* replay from the recent batches under way; others wait */

@@ -21,7 +21,9 @@
 #include "pgconn.h"
 #include "stats.h"
 
-#define TAG_ROLLBACK 0xFFFFFFFFu	/* no step has this number */
+#define TAG_ROLLBACK 0xFFFFFFFFu	/* no step has this number, nor the next */
+#define TAG_FIRST 0xFFFFFFFEu
+#define FIRST_RETRY_MS 1000		/* after first_sql failed */
 #define LONG_MS 20				/* a long job that has run for so long does not keep others waiting */
 
 struct db_job
@@ -56,6 +58,9 @@ struct db_conn
 	struct db  *db;
 	struct pgconn *pgconn;
 	struct db_job *job;
+	bool		is_ready;		/* for jobs: connected, and first_sql is done */
+	bool		is_refused;		/* first_sql has failed, */
+	bool		has_failed;		/* and that was logged */
 	bool		is_used;		/* has had a job */
 	bool		is_cleaning;	/* a rollback is under way */
 };
@@ -163,7 +168,14 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 
 	if (error == NULL)
 		return;
-	if (tag == TAG_ROLLBACK)
+	if (tag == TAG_FIRST)
+	{
+		if (!conn->has_failed)
+			log_write(LOG_LEVEL_WARNING, "database_not_ready", "sqlstate=%s message=%s", error->sqlstate,
+					  error->message);
+		conn->has_failed = conn->is_refused = true;
+	}
+	else if (tag == TAG_ROLLBACK)
 		log_write(LOG_LEVEL_ERROR, "database_rollback_failed", "sqlstate=%s message=%s",
 				  error->sqlstate, error->message);
 	else if (job != NULL && !job->has_failed)
@@ -177,6 +189,38 @@ on_end(void *arg, unsigned tag, const struct pgconn_error *error)
 
 static void dispatch(struct db *db);
 
+/* The connection takes jobs from now on. */
+static void
+be_ready(struct db_conn *conn)
+{
+	conn->is_ready = true;
+	conn->has_failed = false;
+	atomic_fetch_add(&conn->db->nup, 1);
+	stats_add(STAT_DB_UP, 1);
+	dispatch(conn->db);
+}
+
+/* It takes no more. */
+static void
+be_unready(struct db_conn *conn)
+{
+	if (!conn->is_ready)
+		return;
+	conn->is_ready = false;
+	atomic_fetch_sub(&conn->db->nup, 1);
+	stats_add(STAT_DB_UP, -1);
+}
+
+/* first_sql is through. Where it cannot be executed, jobs could not either: a standby, say. */
+static void
+first_done(struct db_conn *conn)
+{
+	if (conn->is_refused)
+		pgconn_restart(conn->pgconn, FIRST_RETRY_MS);
+	else
+		be_ready(conn);
+}
+
 /* A job's statements, or the rollback after it, are through. */
 static void
 on_sync(void *arg)
@@ -185,6 +229,11 @@ on_sync(void *arg)
 	struct db  *db = conn->db;
 	struct db_job *job = conn->job;
 
+	if (!conn->is_ready)
+	{
+		first_done(conn);
+		return;
+	}
 	conn->job = NULL;
 	conn->is_cleaning = pgconn_is_in_transaction(conn->pgconn) && job != NULL;
 	if (conn->is_cleaning)
@@ -197,16 +246,22 @@ on_sync(void *arg)
 	dispatch(db);
 }
 
-/* The connection works: it takes a job. */
+/* The connection works. */
 static void
 on_up(void *arg)
 {
 	struct db_conn *conn = arg;
 
-	conn->is_used = false;
-	atomic_fetch_add(&conn->db->nup, 1);
-	stats_add(STAT_DB_UP, 1);
-	dispatch(conn->db);
+	conn->is_used = conn->is_refused = false;
+	if (conn->db->config.first_sql == NULL)
+	{
+		be_ready(conn);
+		return;
+	}
+	pgconn_query(conn->pgconn, TAG_FIRST, "BEGIN READ WRITE", 0, NULL);
+	pgconn_query(conn->pgconn, TAG_FIRST, conn->db->config.first_sql, 0, NULL);
+	pgconn_query(conn->pgconn, TAG_FIRST, "COMMIT", 0, NULL);
+	pgconn_sync(conn->pgconn);
 }
 
 /* The connection is lost, and its job with it: what it had read is told already, so it is not tried again. */
@@ -218,8 +273,7 @@ on_down(void *arg)
 
 	conn->job = NULL;
 	conn->is_cleaning = false;
-	atomic_fetch_sub(&conn->db->nup, 1);
-	stats_add(STAT_DB_UP, -1);
+	be_unready(conn);
 	if (job != NULL)
 		finish(job, DB_UNAVAILABLE);
 }
@@ -290,8 +344,7 @@ find_long(struct db *db, const struct db_conn *conn)
 static void
 renew(struct db_conn *conn)
 {
-	atomic_fetch_sub(&conn->db->nup, 1);
-	stats_add(STAT_DB_UP, -1);
+	be_unready(conn);
 	pgconn_restart(conn->pgconn, 0);
 }
 
@@ -307,7 +360,7 @@ dispatch(struct db *db)
 	unsigned	coming = 0;
 
 	for (unsigned i = 0; i < db->nconns; i++)
-		coming += !pgconn_is_up(db->conns[i].pgconn);
+		coming += !db->conns[i].is_ready;
 	for (; startable > coming && db->nfresh > coming && db->nconns < db->config.connections_max; coming++)
 		open_connection(db);
 	for (unsigned i = 0; i < db->nconns && db->shorts.n + startable > 0; i++)
@@ -315,7 +368,7 @@ dispatch(struct db *db)
 		struct db_conn *conn = &db->conns[i];
 		struct db_job **at = NULL;
 
-		if (!pgconn_is_up(conn->pgconn) || conn->job != NULL || conn->is_cleaning)
+		if (!conn->is_ready || conn->job != NULL || conn->is_cleaning)
 			continue;
 		if (db->shorts.first != NULL)
 		{
@@ -498,7 +551,7 @@ db_close(struct db *db)
 		struct db_conn *conn = &db->conns[i];
 		struct db_job *job = conn->job;
 
-		if (pgconn_is_up(conn->pgconn))
+		if (conn->is_ready)
 			stats_add(STAT_DB_UP, -1);
 		pgconn_free(conn->pgconn);
 		conn->job = NULL;

@@ -67,6 +67,9 @@ struct db_config
 	unsigned	queue_max;
 	unsigned	wait_max_ms;
 	unsigned	statement_timeout_ms;
+
+	/* Executed first on each connection, read-write; as long as it fails the connection is of no use. NULL: none. */
+	const char *first_sql;
 };
 
 struct db  *db_new(struct loop *loop, const struct db_config *config);

@@ -438,6 +438,8 @@ make_pool(struct program *program)
 		.queue_max = 20000,
 		.wait_max_ms = 30000,
 		.statement_timeout_ms = program->options->statement_timeout_ms,
+		/* After a crash or promotion positions need a new epoch, which no job could make; on a standby there is none. */
+		.first_sql = "SELECT realtime.current_epoch()",
 	};
 
 	program->db_thread.loop = loop_new();

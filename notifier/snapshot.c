@@ -194,7 +194,16 @@ snapshot_arrived(void *arg)
 		/* One that came after the snapshot was taken may miss commits between: it gets another. */
 		if (!position_is_within(&catchup->at->position, &join))
 		{
+			bool		is_other = strcmp(catchup->at->position.epoch, join.epoch) != 0;
+
 			position_release(&join);
+			if (is_other)
+			{
+				/* After a crash it may come before the stream does; again and again would not be sooner. */
+				subscriptions_add(&worker->catchups->starting, subscription);
+				worker->shared->source_class->poke(worker->shared->source);
+				continue;
+			}
 			batch_unref(catchup->at);
 			catchup->at = batch_ref(worker->last);
 			snapshot_start(worker, subscription);

@@ -8,6 +8,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { follow } from './lib/peer.js';
 import { Stage } from './lib/stage.js';
+import { until } from './lib/wait.js';
 
 const stage = await Stage.open('snapshot', { flags: { 'max-snapshot': '20MB' } });
 const item = { feature: 'shop', entity: 'item' };
@@ -47,6 +48,42 @@ test('order and limit, nulls as in PostgreSQL', async () =>
 		assert.deepEqual(view.ids, await ids(`SELECT id FROM item ${sql}`), sql);
 		await peer.ask({ op: 'unsubscribe', view: view.id });
 	}
+	await peer.close();
+});
+
+test('the first after a crash does not wait for the stream to make an epoch', async () =>
+{
+	const notifier = await stage.start({ flags: { 'database-pool': 1 } });
+	const peer = await stage.peer({ notifier });
+	const pids = async (is) => (await stage.sql(`SELECT pid FROM pg_stat_activity
+		WHERE application_name = 'realtime-notifier' AND query ${is} '%realtime.read%'`)).map(({ pid }) => Number(pid));
+	await until('the streams wait', async () => (await pids('LIKE')).length === 2);
+	await peer.subscribe({ feature: 'shop', entity: 'other' });		// the role has been looked up
+	const readers = await pids('LIKE');
+	const others = await pids('NOT LIKE');
+	let view;
+
+	readers.forEach((pid) => process.kill(pid, 'SIGSTOP'));
+	try
+	{
+		await stage.sql('DELETE FROM realtime.epoch');		// as recovery does
+		for (const pid of others)
+			await stage.sql('SELECT pg_terminate_backend($1)', [pid]);
+		await until('the pools are back', async () =>
+		{
+			const now = await pids('NOT LIKE');
+			return now.length === others.length && !now.some((pid) => others.includes(pid));
+		});
+		view = await peer.subscribe({ ...item, snapshot: true, limit: 3 }, { isWaiting: false });
+		await until('there is an epoch', async () => await stage.value('SELECT count(*) FROM realtime.epoch') === '1'
+			|| peer.frames.some((f) => f.op === 'error'));
+	}
+	finally
+	{
+		readers.forEach((pid) => process.kill(pid, 'SIGCONT'));
+	}
+	await peer.until('the rows', () => view.isSnapshotDone);
+	assert.deepEqual(view.ids, ['1', '2', '3']);
 	await peer.close();
 });
 
