@@ -100,10 +100,10 @@ run(void *arg)
 }
 
 static struct pool *
-pool_start(unsigned connections, unsigned queue, unsigned wait_ms, unsigned timeout_ms)
+pool_start_with(const char *first_sql, unsigned connections, unsigned queue, unsigned wait_ms, unsigned timeout_ms)
 {
 	struct pool *pool = memory_alloc_zeroed(sizeof(*pool));
-	struct db_config config = {"", "test pool", connections, queue, wait_ms, timeout_ms};
+	struct db_config config = {"", "test pool", connections, queue, wait_ms, timeout_ms, first_sql};
 
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->changed, NULL);
@@ -111,6 +111,12 @@ pool_start(unsigned connections, unsigned queue, unsigned wait_ms, unsigned time
 	pool->db = db_new(pool->loop, &config);
 	pthread_create(&pool->thread, NULL, run, pool);
 	return pool;
+}
+
+static struct pool *
+pool_start(unsigned connections, unsigned queue, unsigned wait_ms, unsigned timeout_ms)
+{
+	return pool_start_with(NULL, connections, queue, wait_ms, timeout_ms);
 }
 
 static void
@@ -240,6 +246,36 @@ test_statements(void **state)
 	expect(&empty, DB_DONE);
 	assert_true(db_is_up(pool->db));
 	pool_stop(pool);
+}
+
+/* first_sql may write, and comes before all jobs of a connection; as long as it fails there are none. */
+static void
+test_first(void **state)
+{
+	struct pool *pool = pool_start_with("INSERT INTO public.db_t VALUES (42)", 1, 100, 5000, 5000);
+	struct result result = {.pool = pool};
+	struct result early = {0};
+	struct result late = {0};
+
+	(void) state;
+	submit(pool, &result, 2, "SELECT count(*) FROM public.db_t WHERE a = 42", "SHOW transaction_read_only");
+	expect(&result, DB_DONE);
+	assert_string_equal(result.output, "0:1;1:on;");
+	pool_stop(pool);
+
+	sql_run(control, "DELETE FROM db_t");
+	sql_run(control, "DROP TABLE IF EXISTS db_first");
+	pool = pool_start_with("INSERT INTO public.db_first VALUES (1)", 2, 100, 300, 5000);
+	submit(pool, &early, 1, "SELECT 1");
+	expect(&early, DB_UNAVAILABLE);
+	assert_false(db_is_up(pool->db));
+	sql_run(control, "CREATE TABLE db_first (a int)");
+	for (int i = 0; i < 1000 && !db_is_up(pool->db); i++)
+		nap(5);
+	submit(pool, &late, 1, "SELECT 1");
+	expect(&late, DB_DONE);
+	pool_stop(pool);
+	sql_run(control, "DROP TABLE db_first");
 }
 
 /* An error in the middle ends the job; the transaction is rolled back and the connection used again. */
@@ -570,6 +606,7 @@ main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_statements),
+		cmocka_unit_test(test_first),
 		cmocka_unit_test(test_error),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_cancel_waiting),
