@@ -71,8 +71,14 @@ describe('in one transaction or one after the other, nothing of behind the chang
 		assert.equal(ada.view.story.at(-1), 'created 3');
 		await desk.sql(`GRANT SELECT (secret) ON ${name} TO web_user`);
 		await ada.gap();
-		await desk.change([ada], `UPDATE ${name} SET secret = 'told' WHERE id = 3`);
-		assert.equal(ada.events.at(-1).data.secret, 'told');
+		// A gap of the change before may still come, in place of an event.
+		let i = 0;
+		await until('the column is shown', async () =>
+		{
+			await desk.change([ada], `UPDATE ${name} SET secret = 'told ${++i}' WHERE id = 3`);
+			return ada.events.at(-1).data.secret === `told ${i}`;
+		});
+		assert.ok(i < 4, `${i} rounds`);
 	});
 
 	test('a table that is registered under a wildcard: its first rows, or a gap', async () =>
