@@ -39,7 +39,7 @@ enum
 	FALLBACK_MS = 1000
 };
 
-static const char *const poll_sql = "SELECT position, xid, events FROM realtime.read($1, NULL, $2)";
+static const char *const poll_sql = "SELECT position, xid, events, waited, gap FROM realtime.read($1, NULL, $2)";
 
 /* What was read; printed at the end. */
 struct counts
@@ -60,6 +60,7 @@ struct reader
 	PGconn	   *log;			/* polls */
 	PGconn	   *bell;			/* listens and arms */
 	char	   *position;		/* owned; NULL: from now on */
+	long		waited_us;		/* of the last poll, by the server */
 	struct counts counts;
 };
 
@@ -127,6 +128,8 @@ poll_log(struct reader *reader, int wait_ms)
 	result = PQexecPrepared(reader->log, "poll", 2, values, NULL, NULL, 0);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		die("poll", reader->log);
+	if (!PQgetisnull(result, 0, 4))
+		die(PQgetvalue(result, 0, 4), NULL);	/* what it would count is not all */
 	for (int i = 0; i < PQntuples(result); i++)
 	{
 		if (PQgetisnull(result, i, 1))
@@ -136,6 +139,7 @@ poll_log(struct reader *reader, int wait_ms)
 	}
 	free(reader->position);
 	reader->position = copy(PQgetvalue(result, 0, 0));
+	reader->waited_us = atol(PQgetvalue(result, 0, 3));
 	PQclear(result);
 	reader->counts.rows += rows;
 	reader->counts.polls++;
@@ -257,7 +261,7 @@ follow_log(struct reader *reader)
 	{
 		long		began = clock_us();
 		bool		is_busy = poll_log(reader, wait_ms) > 0;
-		long		took = clock_us() - began;
+		long		took = clock_us() - began - reader->waited_us;
 
 		idle = is_busy ? 0 : idle + 1;
 		take_notifications(reader, reader->bell);
