@@ -22,8 +22,11 @@
 #include "access/xlog_internal.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/pg_lsn.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
@@ -35,6 +38,7 @@
 #define POSITION_LIMIT (16 * 1024)	/* bytes of a client's; some 800 transactions in flight */
 
 PG_FUNCTION_INFO_V1(realtime_position);
+PG_FUNCTION_INFO_V1(realtime_settled_position);
 PG_FUNCTION_INFO_V1(realtime_current_epoch);
 PG_FUNCTION_INFO_V1(realtime_new_epoch);
 PG_FUNCTION_INFO_V1(realtime_position_error);
@@ -152,6 +156,38 @@ Datum
 realtime_position(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(realtime_position_text(realtime_position_epoch())));
+}
+
+/*
+ * A transaction is visible to snapshots a moment before it has told other sessions which of their cached catalog rows
+ * are void; its lock is released after that. Waits for those that the snapshot sees and that are within this moment.
+ */
+static void
+wait_for_invalidations(Snapshot snapshot)
+{
+	LockData   *locks = GetLockStatusData();
+
+	for (int i = 0; i < locks->nelements; i++)
+	{
+		const LockInstanceData *lock = &locks->locks[i];
+		TransactionId xid = (TransactionId) lock->locktag.locktag_field1;
+
+		if (lock->locktag.locktag_type == LOCKTAG_TRANSACTION
+			&& (lock->holdMask & LOCKBIT_ON(ExclusiveLock)) != 0
+			&& !TransactionIdIsCurrentTransactionId(xid) && !XidInMVCCSnapshot(xid, snapshot))
+			XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	}
+	AcceptInvalidationMessages();
+}
+
+/* SQL: settled_position() */
+Datum
+realtime_settled_position(PG_FUNCTION_ARGS)
+{
+	char	   *position = realtime_position_text(realtime_position_epoch());
+
+	wait_for_invalidations(GetActiveSnapshot());
+	PG_RETURN_TEXT_P(cstring_to_text(position));
 }
 
 /* Reads digits; false when there are none, too many, or a leading zero. */

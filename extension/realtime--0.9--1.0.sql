@@ -47,6 +47,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_new_epoch';
 COMMENT ON FUNCTION realtime.new_epoch() IS
 'Voids all positions. Call it after restoring an offline copy of the files, which PostgreSQL cannot tell from a restart.';
 
+CREATE FUNCTION realtime.settled_position() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_settled_position';
+COMMENT ON FUNCTION realtime.settled_position() IS
+'As position(), after what its snapshot sees has reached this session''s caches, too: what functions such as has_table_privilege() say after it is of no earlier. Waits for that moment of commits under way.';
+
 CREATE FUNCTION realtime.read(since text, first xid8 DEFAULT NULL, wait integer DEFAULT NULL, OUT "position" text,
 	OUT gap text, OUT waited bigint, OUT xid xid8, OUT part integer, OUT is_last boolean, OUT at bigint, OUT events json)
 RETURNS SETOF record LANGUAGE c ROWS 10 AS 'MODULE_PATHNAME', 'realtime_read';
@@ -82,8 +87,8 @@ COMMENT ON FUNCTION realtime.set_log_persistence(text) IS
 'logged (default): history survives a crash of the server. unlogged: no WAL for the log; a crash empties it, and every position of before is void anyway. Superuser.';
 
 REVOKE ALL ON FUNCTION realtime.new_epoch() FROM PUBLIC;
-REVOKE ALL ON FUNCTION realtime.read(text, xid8, integer), realtime.wake(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION realtime.read(text, xid8, integer), realtime.wake(integer) TO realtime_notifier;
+REVOKE ALL ON FUNCTION realtime.settled_position(), realtime.read(text, xid8, integer), realtime.wake(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION realtime.settled_position(), realtime.read(text, xid8, integer), realtime.wake(integer) TO realtime_notifier;
 
 CREATE FUNCTION realtime.log_events(events json, OUT seq integer, OUT feature text, OUT entity text,
 	OUT action text, OUT id text, OUT event json)

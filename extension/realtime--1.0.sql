@@ -584,6 +584,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_position';
 COMMENT ON FUNCTION realtime.position() IS
 'The statement''s snapshot as a position: epoch/xmin:xmax:xip. Every event of a transaction that it does not cover is in the log later. Primary only.';
 
+CREATE FUNCTION realtime.settled_position() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_settled_position';
+COMMENT ON FUNCTION realtime.settled_position() IS
+'As position(), after what its snapshot sees has reached this session''s caches, too: what functions such as has_table_privilege() say after it is of no earlier. Waits for that moment of commits under way.';
+
 CREATE FUNCTION realtime.current_epoch() RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'realtime_current_epoch';
 COMMENT ON FUNCTION realtime.current_epoch() IS
@@ -831,11 +836,11 @@ COMMENT ON EVENT TRIGGER realtime_ddl_access IS
 
 GRANT SELECT ON realtime.entities TO PUBLIC;
 
-REVOKE ALL ON FUNCTION realtime.position(), realtime.current_epoch(), realtime.new_epoch(),
+REVOKE ALL ON FUNCTION realtime.position(), realtime.settled_position(), realtime.current_epoch(), realtime.new_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
 	realtime.is_armed(), realtime.read(text, xid8, integer), realtime.wake(integer), realtime.prune(), realtime.status(),
 	realtime.library_version() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION realtime.position(), realtime.current_epoch(),
+GRANT EXECUTE ON FUNCTION realtime.position(), realtime.settled_position(), realtime.current_epoch(),
 	realtime.position_error(text), realtime.flush(pg_lsn), realtime.arm(), realtime.disarm(),
 	realtime.is_armed(), realtime.read(text, xid8, integer), realtime.wake(integer), realtime.prune(), realtime.status(),
 	realtime.library_version(), realtime.bulk_reap() TO realtime_notifier;

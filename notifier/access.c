@@ -94,12 +94,14 @@ struct cached_role
 	struct waiter *waiters;
 	unsigned	loads;			/* begun; the last one is under way if is_loading */
 	bool		is_loading;
+	struct load *waiting;		/* loaded, of later than the stream */
 };
 
 struct access
 {
 	struct loop *loop;
 	struct db  *db;
+	struct reach *reach;
 	access_change_fn on_change;
 	void	   *arg;
 	struct cached_role *roles;
@@ -118,6 +120,7 @@ struct load
 	struct buffer print;		/* of the entity being read */
 	char	   *catalogs;		/* print of the catalogs, taken first */
 	char	   *memberships;	/* the role's, as text */
+	struct position until;		/* what the result may have seen; epoch NULL: unknown */
 };
 
 /* The check on its way through the pool's thread. */
@@ -295,20 +298,22 @@ add_column(struct entity_access *e, const struct slice *fields)
 	memory_free(typname);
 }
 
-/* In the pool's thread: a row of the position (step 0), print_sql (1), member_sql (2) or entities_sql (3). */
+/* In the pool's thread: a row of print_sql (step 0), the position (1), member_sql (2), entities_sql (3), the position (4). */
 static void
 load_row(void *arg, unsigned step, const struct slice *fields, unsigned nfields)
 {
 	struct load *load = arg;
 	struct entity_access *e;
 
-	if (step == 0)
+	if (step == 1 || step == 4)
 	{
-		if (position_parse(&load->result->position, fields[0].at, fields[0].len) < 0)
-			memset(&load->result->position, 0, sizeof(load->result->position));
+		struct position *position = step == 1 ? &load->result->position : &load->until;
+
+		if (position_parse(position, fields[0].at, fields[0].len) < 0)
+			memset(position, 0, sizeof(*position));
 		return;
 	}
-	if (step == 1)
+	if (step == 0)
 	{
 		load->catalogs = copy_slice(fields[0]);
 		return;
@@ -383,9 +388,19 @@ role_access_is_same(const struct role_access *a, const struct role_access *b)
 
 static void start_load(struct cached_role *role);
 
-/* In the worker's thread: a load has ended. */
 static void
-load_arrived(void *arg)
+load_free(struct load *load)
+{
+	role_access_unref(load->result);
+	memory_free(load->catalogs);
+	if (load->until.epoch != NULL)
+		position_release(&load->until);
+	memory_free(load);
+}
+
+/* What was loaded is what the role may see, for the stream from here on. */
+static void
+load_applies(void *arg)
 {
 	struct load *load = arg;
 	struct access *access = load->access;
@@ -394,17 +409,13 @@ load_arrived(void *arg)
 	struct role_access *now = load->result;
 	unsigned	number = role->loads;
 
-	access->jobs--;
+	role->waiting = NULL;
 	role->is_loading = false;
 	memory_free(role->print);
 	role->print = load->catalogs;
-	memory_free(load);
-	if (access->is_freed)
-	{
-		role_access_unref(now);
-		free_if_unused(access);
-		return;
-	}
+	load->catalogs = NULL;
+	load->result = NULL;
+	load_free(load);
 	if (now == NULL)
 		answer(role, NULL, number);	/* print is NULL: the next check loads again */
 	else
@@ -419,6 +430,29 @@ load_arrived(void *arg)
 	}
 	if (role->waiters != NULL && !role->is_loading)
 		start_load(role);		/* for those who came when this one had begun */
+}
+
+/* In the worker's thread: a load has ended. What is loaded the first time is a change of nothing. */
+static void
+load_arrived(void *arg)
+{
+	struct load *load = arg;
+	struct access *access = load->access;
+
+	access->jobs--;
+	if (access->is_freed)
+	{
+		load_free(load);
+		free_if_unused(access);
+		return;
+	}
+	if (load->role->now == NULL || load->result == NULL || reach_has(access->reach, &load->until))
+	{
+		load_applies(load);
+		return;
+	}
+	load->role->waiting = load;
+	reach_wait(access->reach, &load->until, load_applies, load);
 }
 
 /* In the pool's thread: a load's statements have ended. */
@@ -451,10 +485,11 @@ start_load(struct cached_role *role)
 	struct load *load = memory_alloc_zeroed(sizeof(*load));
 	const char *params[] = {role->name};
 	const struct db_statement statements[] = {
-		{"SELECT realtime.position()", 0, NULL},
 		{print_sql, 0, NULL},
+		{"SELECT realtime.settled_position()", 0, NULL},
 		{member_sql, 1, params},
 		{entities_sql, 1, params},
+		{"SELECT realtime.position()", 0, NULL},
 	};
 
 	load->access = role->access;
@@ -467,7 +502,7 @@ start_load(struct cached_role *role)
 	role->is_loading = true;
 	role->loads++;
 	role->access->jobs++;
-	db_submit(role->access->db, DB_SHORT, statements, 4, load_row, load_done, load);
+	db_submit(role->access->db, DB_SHORT, statements, 5, load_row, load_done, load);
 }
 
 void
@@ -606,12 +641,14 @@ check_changes(void *arg)
 }
 
 struct access *
-access_new(struct loop *loop, struct db *db, access_change_fn on_change, void *arg)
+access_new(struct loop *loop, struct db *db, struct reach *reach, access_change_fn on_change,
+		   void *arg)
 {
 	struct access *access = memory_alloc_zeroed(sizeof(*access));
 
 	access->loop = loop;
 	access->db = db;
+	access->reach = reach;
 	access->on_change = on_change;
 	access->arg = arg;
 	access->timer = loop_timer_new(loop, check_changes, access);
@@ -626,7 +663,13 @@ access_free(struct access *access)
 		return;
 	loop_timer_free(access->timer);
 	for (struct cached_role *role = access->roles; role != NULL; role = role->next)
+	{
 		answer(role, NULL, UINT_MAX);
+		if (role->waiting == NULL)
+			continue;
+		reach_cancel(access->reach, role->waiting);
+		load_free(role->waiting);
+	}
 	access->is_freed = true;
 	free_if_unused(access);
 }

@@ -9,7 +9,9 @@
  *	  that sessions use. It belongs to one worker's thread; the queries run in the pool.
  * 2. Once a second one statement asks whether anything that it depends on has changed (registrations,
  *	  grants, memberships, columns). If so all roles are loaded again, and on_change tells who is affected.
- * 3. Entities on which row-level security applies to the role are marked (has_policies): a view on them
+ * 3. What is loaded again is told when the stream has reached where it is of: before that, rights of later would be
+ *	  applied to what comes of earlier.
+ * 4. Entities on which row-level security applies to the role are marked (has_policies): a view on them
  *	  needs the evaluation of policies.
  */
 #ifndef RT_ACCESS_H
@@ -21,6 +23,7 @@
 #include "filter.h"
 #include "loop.h"
 #include "position.h"
+#include "reach.h"
 
 struct access;
 
@@ -72,7 +75,8 @@ typedef void (*access_fn) (void *arg, struct role_access *role);
 /* A role's access was loaded anew and differs. old and now stay valid during the call. */
 typedef void (*access_change_fn) (void *arg, struct role_access *old, struct role_access *now);
 
-struct access *access_new(struct loop *loop, struct db *db, access_change_fn on_change, void *arg);
+struct access *access_new(struct loop *loop, struct db *db, struct reach *reach,
+						  access_change_fn on_change, void *arg);
 
 /* Requests under way end with NULL. The pool must still run, or have been freed before. */
 void		access_free(struct access *access);

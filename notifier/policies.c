@@ -30,7 +30,10 @@ struct policies_question
 	struct loop *loop;
 	struct role_access *role;
 	char	   *claims;
+	struct reach *reach;
 	char	   *position;		/* taken first */
+	struct position until;		/* what the answer may have seen; epoch NULL: unknown */
+	bool		is_waiting;		/* for the stream to reach that */
 	policies_fn fn;				/* NULL: cancelled */
 	void	   *arg;
 	struct policy **policies;
@@ -63,6 +66,12 @@ question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 		question->position = memory_copy_string(fields[0].at, fields[0].len);
 		return;
 	}
+	if (step == 2)
+	{
+		if (position_parse(&question->until, fields[0].at, fields[0].len) < 0)
+			memset(&question->until, 0, sizeof(question->until));
+		return;
+	}
 	entity = role_access_find(question->role, fields[0], fields[1]);
 	if (entity == NULL || !entity->can_read)
 		return;
@@ -82,21 +91,44 @@ question_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 	question->policies[question->n++] = policy;
 }
 
-/* In the asker's thread. */
 static void
-question_answered(void *arg)
+question_free(struct policies_question *question)
 {
-	struct policies_question *question = arg;
-
-	if (question->fn != NULL)
-		question->fn(question->arg, question->outcome, question->policies, question->n);
 	for (unsigned i = 0; i < question->n; i++)
 		policy_unref(question->policies[i]);
 	memory_free(question->policies);
 	role_access_unref(question->role);
 	memory_free(question->claims);
 	memory_free(question->position);
+	if (question->until.epoch != NULL)
+		position_release(&question->until);
 	memory_free(question);
+}
+
+static void
+answer(void *arg)
+{
+	struct policies_question *question = arg;
+
+	question->is_waiting = false;	/* policies_cancel() is not to free it */
+	if (question->fn != NULL)
+		question->fn(question->arg, question->outcome, question->policies, question->n);
+	question_free(question);
+}
+
+/* In the asker's thread. */
+static void
+question_answered(void *arg)
+{
+	struct policies_question *question = arg;
+
+	if (question->fn == NULL || reach_has(question->reach, &question->until))
+	{
+		answer(question);
+		return;
+	}
+	question->is_waiting = true;
+	reach_wait(question->reach, &question->until, answer, question);
 }
 
 static void
@@ -117,28 +149,35 @@ question_done(void *arg, const struct db_error *error)
 }
 
 struct policies_question *
-policies_ask(struct loop *loop, struct db *db, struct role_access *role, const char *claims,
-			 const char *feature, const char *entity, policies_fn fn, void *arg)
+policies_ask(struct loop *loop, struct db *db, struct reach *reach, struct role_access *role,
+			 const char *claims, const char *feature, const char *entity, policies_fn fn, void *arg)
 {
 	struct policies_question *question = memory_alloc_zeroed(sizeof(*question));
 	const char *params[] = {role->role, claims, feature, entity};
 	const struct db_statement statements[] = {
 		{"SELECT realtime.position()", 0, NULL},
 		{policies_sql, 4, params},
+		{"SELECT realtime.position()", 0, NULL},
 	};
 
 	question->loop = loop;
+	question->reach = reach;
 	question->role = role_access_ref(role);
 	question->claims = memory_copy_string(claims, strlen(claims));
 	question->fn = fn;
 	question->arg = arg;
-	db_submit(db, DB_SHORT, statements, 2, question_row, question_done, question);
+	db_submit(db, DB_SHORT, statements, 3, question_row, question_done, question);
 	return question;
 }
 
 void
 policies_cancel(struct policies_question *question)
 {
-	if (question != NULL)
-		question->fn = NULL;
+	if (question == NULL)
+		return;
+	question->fn = NULL;
+	if (!question->is_waiting)
+		return;					/* the pool still has it */
+	reach_cancel(question->reach, question);
+	question_free(question);
 }

@@ -22,13 +22,16 @@ enum policies_outcome
 	POLICIES_FAILED				/* a policy cannot be worked out: said in the log */
 };
 
-/* The answer: policies of the entities under row-level security that the names match; borrowed. */
+/*
+ * The answer, when the stream has reached where it is of: policies of later must not be applied to what comes of
+ * earlier. Policies of the entities under row-level security that the names match; borrowed.
+ */
 typedef void (*policies_fn) (void *arg, enum policies_outcome outcome, struct policy *const *policies,
 							 unsigned n);
 
 /* feature and entity NULL: every. The answer comes later, in the loop's thread. */
-struct policies_question *policies_ask(struct loop *loop, struct db *db, struct role_access *role,
-									   const char *claims, const char *feature, const char *entity,
+struct policies_question *policies_ask(struct loop *loop, struct db *db, struct reach *reach,
+									   struct role_access *role, const char *claims, const char *feature, const char *entity,
 									   policies_fn fn, void *arg);
 
 /* The answer is not wanted any more. */

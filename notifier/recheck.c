@@ -238,9 +238,9 @@ role_arrived(void *arg, struct role_access *role)
 		finish(recheck, move(subscription, NULL, 0));
 		return;
 	}
-	recheck->question = policies_ask(recheck->worker->loop, recheck->worker->shared->db, role,
-									 session->identity->claims, view->feature, view->entity_name,
-									 policies_arrived, recheck);
+	recheck->question = policies_ask(recheck->worker->loop, recheck->worker->shared->db,
+									 &recheck->worker->reach, role, session->identity->claims,
+									 view->feature, view->entity_name, policies_arrived, recheck);
 }
 
 static void

@@ -266,8 +266,8 @@ ask_policies(struct subscribing *request)
 		return;
 	}
 	request->question = policies_ask(request->worker->loop, request->worker->shared->db,
-									 session->role, session->identity->claims, message->feature,
-									 message->entity, policies_arrived, request);
+									 &request->worker->reach, session->role, session->identity->claims,
+									 message->feature, message->entity, policies_arrived, request);
 }
 
 /* Whether the stream has told of changed rights since they were asked for. */

@@ -219,6 +219,7 @@ set_position(struct worker *worker, struct batch *batch)
 	if (worker->last != NULL)
 		batch_unref(worker->last);
 	worker->last = batch_ref(batch);
+	worker->reach.now = &worker->last->position;
 	worker->position = batch->position_text;
 	worker->gap_position = batch->position_text;
 	if (worker->position_frame != NULL)
@@ -273,6 +274,7 @@ end_read(struct worker *worker, bool had_several)
 		session->is_syncing = false;
 		*at = session->next_syncing;
 	}
+	reach_advance(&worker->reach);
 }
 
 /*
@@ -375,16 +377,27 @@ tick(void *arg)
 	loop_timer_start(worker->tick, TICK_MS);
 }
 
-/* While a sync waits: its transaction may end without ringing. */
+/* While a sync waits: its transaction may end without ringing. The same for who waits for a position. */
 static void
 poke_for_syncs(void *arg)
 {
 	struct worker *worker = arg;
 
-	if (worker->nsyncs == 0)
+	if (worker->nsyncs == 0 && worker->reach.waits == NULL)
 		return;
 	worker->shared->source_class->poke(worker->shared->source);
 	loop_timer_start(worker->sync_timer, SYNC_MS);
+}
+
+/* Somebody waits for a position that the database has had already. */
+static void
+read_soon(void *arg)
+{
+	struct worker *worker = arg;
+
+	worker->shared->source_class->poke(worker->shared->source);
+	if (!loop_timer_is_active(worker->sync_timer))
+		loop_timer_start(worker->sync_timer, SYNC_MS);
 }
 
 /* A marker of the stream: from here on nobody gets anything of the view with the rights of before. */
@@ -583,7 +596,9 @@ new_half(struct loop *loop, const struct options *options, const struct shared *
 	worker->hub = hub_new(session_user_of);
 	worker->live = hub_stream_new(worker->hub, session_deliver, worker);
 	hub_stream_on_access(worker->live, suspend_view);
-	worker->access = access_new(loop, shared->db, access_changed, worker);
+	worker->reach.begun = read_soon;
+	worker->reach.arg = worker;
+	worker->access = access_new(loop, shared->db, &worker->reach, access_changed, worker);
 	worker->catchups = catchups_new(worker);
 	holds_init(&worker->holds, loop, worker);
 	worker->tick = loop_timer_new(loop, tick, worker);
@@ -633,6 +648,7 @@ worker_free(struct worker *worker)
 	catchups_free(worker->catchups);
 	holds_release(&worker->holds);
 	access_free(worker->access);
+	reach_release(&worker->reach);
 	hub_free(worker->hub);
 	clear_cache(worker);
 	memory_free(worker->cache);

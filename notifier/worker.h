@@ -30,6 +30,7 @@
 #include "hub.h"
 #include "loop.h"
 #include "options.h"
+#include "reach.h"
 #include "source.h"
 #include "users.h"
 
@@ -93,6 +94,7 @@ struct worker
 	size_t		cache_bytes;
 	struct batch *cache_base;	/* whose position everything in the cache is after */
 
+	struct reach reach;			/* what was asked beside the stream and is of later */
 	struct holds holds;
 
 	/* sessions */

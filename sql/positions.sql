@@ -25,7 +25,8 @@ SELECT realtime.position() ~ '^[0-9A-F]+-[0-9a-f]{16}/[1-9][0-9]*:[1-9][0-9]*:([
 	realtime.position_error(realtime.position()) IS NULL AS is_good,
 	realtime.position_error(NULL) IS NULL AS strict;
 -- it is the statement's snapshot
-SELECT split_part(realtime.position(), '/', 2) = pg_current_snapshot()::text AS is_snapshot;
+SELECT split_part(realtime.position(), '/', 2) = pg_current_snapshot()::text AS is_snapshot,
+	realtime.settled_position() = realtime.position() AS also_settled;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SELECT realtime.position() AS p \gset
 SELECT realtime.position() = :'p' AS same, realtime.position_error(:'p') IS NULL AS is_good;

@@ -96,6 +96,7 @@ SELECT realtime.drop_topic('rights', 'topic');
 SELECT realtime.grant_emit('rights', 'topic', 'regress_realtime_other');
 SELECT realtime.grant_subscribe('rights', 'topic', 'public');
 SELECT realtime.position();
+SELECT realtime.settled_position();
 SELECT realtime.current_epoch();
 SELECT realtime.new_epoch();
 SELECT realtime.position_error('1-a/1:1:');

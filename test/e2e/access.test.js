@@ -140,6 +140,80 @@ test('a sync that a view withholds is answered when the view ends, not with the 
 	await witness.close();
 });
 
+describe('rights that are looked up apply from where they were looked up, not to what the stream brings of before', () =>
+{
+	/** A notifier of its own, of which backends can be stopped: of the stream, and of the pool. */
+	const start = async (t) =>
+	{
+		const notifier = await stage.start({ flags: { 'database-pool': 1, workers: 1 } });
+		const newest = async (kind) => Number(await stage.value(`SELECT pid FROM pg_stat_activity
+			WHERE application_name = 'realtime-notifier' AND query ${kind} '%realtime.read%' ORDER BY backend_start DESC LIMIT 1`));
+		const [stream, pool] = [await newest('LIKE'), await newest('NOT LIKE')];
+		const stopped = new Set();
+		const stop = (pid) => { stopped.add(pid); process.kill(pid, 'SIGSTOP'); };
+		const go = (pid) => { stopped.delete(pid); process.kill(pid, 'SIGCONT'); };
+
+		t.after(() => [...stopped].forEach(go));
+		return { notifier, stream, pool, stop, go };
+	};
+
+	/** Waits until the pool has looked up rights since that time. */
+	const lookedUp = (pool, since) => until('a look-up', async () => Number(await stage.value(`SELECT count(*) FROM pg_stat_activity
+		WHERE pid = ${pool} AND state = 'idle' AND (query LIKE '%has_any_column_privilege%' OR query = 'SELECT realtime.position()')
+		AND query_start > '${since}'`)) > 0, 30);
+	const now = () => stage.value('SELECT clock_timestamp()::text');
+
+	test('found by the check before the stream has brought the change', async (t) =>
+	{
+		await stage.sql('GRANT SELECT ON hidden TO web_user; TRUNCATE hidden');
+		const { notifier, stream, pool, stop, go } = await start(t);
+		const peer = await stage.peer({ notifier, claims: {} });
+		const [view, wild] = [await peer.subscribe({ feature: 'shop', entity: 'hidden' }), await peer.subscribe({ feature: 'shop' })];
+
+		stop(stream);
+		await stage.write("INSERT INTO hidden VALUES (1, 'before')");
+		await stage.sql('REVOKE SELECT ON hidden FROM web_user');
+		await stage.write("INSERT INTO hidden VALUES (2, 'after')");
+		await lookedUp(pool, await now());
+		await peer.ask({ op: 'ping' });
+		assert.ok(peer.views.get(view.id) === view, 'not ended yet');
+		go(stream);
+		await peer.frame('the end of the view', (f) => f.view === view.id && f.op === 'error' && f.code === 'forbidden');
+		await peer.until('a gap', () => wild.gaps.length > 0);
+		assert.deepEqual([view.story, wild.story], [['created 1'], ['created 1']]);
+		await peer.close();
+	});
+
+	test('looked up because of a change, when another has followed that the stream has not brought yet', async (t) =>
+	{
+		await stage.sql('GRANT SELECT ON hidden TO web_user; TRUNCATE hidden');
+		const { notifier, stream, pool, stop, go } = await start(t);
+		const peer = await stage.peer({ notifier, claims: {} });
+		const witness = await stage.peer({ notifier });
+		const view = await peer.subscribe({ feature: 'shop', entity: 'hidden' });
+
+		await witness.subscribe({ feature: 'shop', entity: 'other' });
+		stop(pool);
+		await stage.sql('REVOKE SELECT ON hidden FROM web_user; GRANT SELECT (id) ON hidden TO web_user');
+		await witness.covered(await stage.write("INSERT INTO other VALUES (4712, 'x')"));
+		stop(stream);
+		await stage.write("INSERT INTO hidden VALUES (3, 'hush')");
+		await stage.sql('GRANT SELECT ON hidden TO web_user');
+		const since = await now();
+
+		go(pool);
+		await lookedUp(pool, since);
+		await peer.ask({ op: 'ping' });
+		go(stream);
+		await peer.until('a gap', () => view.gaps.length > 0);
+		await peer.settle(await stage.write("INSERT INTO hidden VALUES (4, 'told')"));
+		assert.ok(!JSON.stringify(view.events).includes('hush'), JSON.stringify(view.events));
+		await peer.close();
+		await witness.close();
+		await stage.sql('REVOKE SELECT ON hidden FROM web_user');
+	});
+});
+
 describe('events for a user', () =>
 {
 	const emit = (user) => `SELECT realtime.emit('chat', 'message', 'sent', '{"for":"${user}"}',
