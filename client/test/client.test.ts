@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { RealtimeError, type RealtimeEvent, type SnapshotRow, type Sink } from '../src/index.js';
+import { RealtimeError, webSocket, type RealtimeEvent, type SnapshotRow, type Sink } from '../src/index.js';
 import { setUp, turn, until } from './support.js';
 
 /** A sink that writes down what it is told. */
@@ -388,6 +388,37 @@ test('never gives up, with growing random pauses; wake() does not wait', async (
 	server.blocked.clear();
 	client.wake();
 	await until(() => client.status.value.state === 'connected');
+});
+
+test('wake() while an attempt is under way: it goes on, and should it fail, the pause after it is short again', async (t) =>
+{
+	const answers: ((token: string) => void)[] = [];
+	const { server, client } = setUp(t, {
+		minDelay: 1, maxDelay: 1e7, random: () => 1, transports: [webSocket],
+		token: () => new Promise<string>((resolve) => { answers.push(resolve); })
+	});
+	const asked = async (count: number) => until(() => answers.length === count, `attempt ${count}`);
+
+	server.blocked.add('websocket');
+	client.connect();
+	for (let i = 1; i <= 6; i++)
+	{
+		await asked(i);
+		answers[i - 1]!('token');
+		await until(() => client.status.value.attempt === i, `attempt ${i} has failed`);
+	}
+	await asked(7);
+	client.wake();
+	await turn();
+	assert.equal(answers.length, 7, 'the attempt under way is the one');
+	answers[6]!('token');
+	await until(() => client.status.value.attempt === 1, 'it counts from the beginning');
+	await asked(8);
+	client.wake();
+	server.blocked.clear();
+	answers[7]!('token');
+	await until(() => client.status.value.state === 'connected');
+	assert.equal(answers.length, 8);
 });
 
 test('a token is given in the first message, renewed before it expires and after it has', async (t) =>
