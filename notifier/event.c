@@ -69,6 +69,8 @@ parse_meta(struct event *event, struct slice meta)
 	{
 		if (slice_equals(key, "seq"))
 			event->seq = read_number(value);
+		else if (slice_equals(key, "userId"))
+			event->user = inside_of(value);
 		else if (slice_equals(key, "toUser"))
 			event->to_user = inside_of(value);
 		else if (slice_equals(key, "priority"))

@@ -53,7 +53,8 @@ struct event
 	struct slice data;			/* values; empty when missing */
 	struct slice old;
 	struct slice meta;			/* an object */
-	struct slice to_user;		/* inside of a string; at is NULL when missing */
+	struct slice user;			/* who wrote; inside of a string; at is NULL when missing */
+	struct slice to_user;		/* the same */
 	long		seq;
 	enum event_kind kind;
 	enum priority priority;

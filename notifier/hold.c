@@ -17,6 +17,7 @@ struct hold
 	struct wheel_entry entry;	/* first: found by it */
 	struct session *session;
 	struct outqueue queue;		/* never sealed; no positions and replies */
+	bool		is_own;			/* of transactions of the session's user; else of others */
 };
 
 /* The clock in ticks. */
@@ -88,18 +89,46 @@ set_deadline(struct holds *holds, struct hold *hold, unsigned window_ms)
 	wheel_set(&holds->wheel, &hold->entry, due - holds->wheel.now);
 }
 
+/* Whether the transaction at hand is one of the session's user, as its first event says. */
+static bool
+is_own(const struct session *session)
+{
+	const struct chunk *chunk = session->worker->chunk;
+	const char *user = session->identity != NULL ? session->identity->user : NULL;
+	struct slice writer;
+	char	   *plain;
+	long		len;
+	bool		is_same;
+
+	if (user == NULL || chunk == NULL || chunk->nevents == 0 || chunk->events[0].user.at == NULL)
+		return false;
+	writer = chunk->events[0].user;
+	if (memchr(writer.at, '\\', writer.len) == NULL)
+		return slice_equals(writer, user);
+	plain = memory_alloc(writer.len);
+	len = jsonscan_unescape(writer, plain);
+	is_same = len >= 0 && slice_equals((struct slice) {plain, (size_t) len}, user);
+	memory_free(plain);
+	return is_same;
+}
+
 bool
 hold_takes(struct session *session, struct subscription *subscription, const struct delivery *delivery)
 {
 	struct holds *holds = &session->worker->holds;
-	struct hold *hold = session->hold;
+	struct hold *hold;
+	bool		is_users = is_own(session);
 
 	if (delivery->gap != NULL || session->ncatchups > 0 || session->syncs != NULL)
 		return false;			/* then nothing is held already: hold_end() was called */
+	if (session->hold != NULL && session->hold->is_own != is_users)
+		hold_end(session, 0);
+	hold = session->hold;
 	if (hold == NULL)
 	{
 		hold = session->hold = memory_alloc_zeroed(sizeof(*hold));
 		hold->session = session;
+		hold->is_own = is_users;
 		outqueue_init(&hold->queue);
 	}
 	set_deadline(holds, hold, subscription->window_ms);

@@ -16,7 +16,9 @@
  *	  is held, nothing of it is merged: who writes himself must see whose change each is, and which came first. While
  *	  a sync waits, nothing is held.
  *	  Parts of a transaction of which more is to come stay until it is whole, whatever ends.
- * 4. Nothing is held while a subscription of the session catches up. What is held is lost with the session: the
+ * 4. Transactions of the session's own user and of others are not merged with each other: where one follows the other what is
+ *	  held so far is given on. So who writes sees whose change each is also before he can ask, where writers say who they are.
+ * 5. Nothing is held while a subscription of the session catches up. What is held is lost with the session: the
  *	  client's position is before it.
  *
  * All calls are made in the worker's thread.

@@ -345,8 +345,10 @@ worker_batch(struct worker *worker, struct batch *batch)
 		{
 			if (!hub_stream_is_inside(worker->live))
 				worker->group++;
+			worker->chunk = batch->chunks[i];
 			hub_stream_chunk(worker->live, batch->chunks[i]);
 		}
+		worker->chunk = NULL;
 		add_to_cache(worker, batch);
 		if (batch->is_end)
 		{

@@ -83,6 +83,7 @@ struct worker
 	struct frame *position_frame;
 	const char *gap_position;	/* what gaps of the batch at hand tell */
 	bool		is_inside;		/* a read has begun and not ended */
+	const struct chunk *chunk;	/* what is being given to the views; else NULL */
 	unsigned	group;			/* of the transaction at hand */
 	unsigned	lone_group;		/* of what comes between its parts, with LONE_GROUP set */
 

@@ -167,6 +167,12 @@ export class Pending
 			this.seen.set(tx, this.count);
 	}
 
+	/** A load comes; called before its effect. It is later than all events until now. */
+	noteLoad(): void
+	{
+		this.count++;
+	}
+
 	/** A row of the base becomes another (undefined: there is none). */
 	changed(key: string, before: Row | undefined, after: Row | undefined, cause: Cause): void
 	{
@@ -222,7 +228,7 @@ export class Pending
 			return;
 
 		const mine = this.seen.get(op.tx);
-		const isLater = (mine !== undefined && mine < order) || covers(cause.at, op.tx);
+		const isLater = mine !== undefined ? mine < order : covers(cause.at, op.tx);
 
 		if (!isLater && !equal(to, op.patch[field]))
 		{

@@ -76,7 +76,11 @@ export class EntityStore<T extends object = Row>
 		this.bulkOperations = new BulkOperations(config.bulkTimeout ?? 60000, () => this.publish());
 		this.display = new Items(config, this.waiting, this.locks, () => this.publish());
 		this.source = new Source(client, config, this.rows, {
-			loading: (at) => { this.cause = { tx: undefined, at }; },
+			loading: (at) =>
+			{
+				this.cause = { tx: undefined, at };
+				this.waiting.noteLoad();
+			},
 			loaded: () =>
 			{
 				this.display.showAll();

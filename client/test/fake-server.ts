@@ -423,12 +423,13 @@ export class Session
 		{
 			for (const view of this.views.values())
 			{
-				const commits = news.filter(({ tx }) => !sees(view.from, tx));
-
-				if (commits.length > 1)
-					this.mergedCommit(view, commits);
-				else
-					commits.forEach((commit) => this.commit(view, commit));
+				for (const commits of this.server.runsOf(news.filter(({ tx }) => !sees(view.from, tx))))
+				{
+					if (commits.length > 1)
+						this.mergedCommit(view, commits);
+					else
+						commits.forEach((commit) => this.commit(view, commit));
+				}
 			}
 		}
 		for (const commit of this.server.isMerging && this.syncs.length === 0 ? [] : news)
@@ -498,6 +499,9 @@ export class FakeServer
 	/** Views have windows: what one advance() brings is merged, unless a sync waits. */
 	isMerging = false;
 
+	/** Whether a transaction says that this client's user wrote it: such are not merged with others. */
+	isOwn: (tx: bigint) => boolean = () => false;
+
 	/** Turns that answers of the poll are under way. */
 	latency = 0;
 
@@ -525,6 +529,21 @@ export class FakeServer
 	constructor()
 	{
 		this.database.changed = () => this.changed();
+	}
+
+	/** What may be merged: neighbours of one's own, or of others. */
+	runsOf(commits: Commit[]): Commit[][]
+	{
+		const runs: Commit[][] = [];
+
+		for (const [i, commit] of commits.entries())
+		{
+			if (i > 0 && this.isOwn(commit.tx) === this.isOwn(commits[i - 1]!.tx))
+				runs.at(-1)!.push(commit);
+			else
+				runs.push([commit]);
+		}
+		return runs;
 	}
 
 	/** Something may be new for the sessions. */

@@ -47,6 +47,9 @@ interface Own
 	state: 'open' | 'failed' | 'dropped';
 }
 
+/** Whether views have windows; `named`: writers say who they are, so one's own writes are not merged with others'. */
+type Merging = boolean | 'named';
+
 /** What may happen; which row, field and value follow from the numbers. */
 type Step = [kind: string, row: number, field: number, value: number];
 
@@ -70,9 +73,11 @@ class World
 	private isOffline = false;
 
 	constructor(readonly isReplyingRows: boolean, readonly isWebSocketOnly: boolean, readonly page: ReturnType<typeof browser>,
-		isMerging = false)
+		isMerging: Merging = false)
 	{
-		this.server.isMerging = isMerging;
+		this.server.isMerging = isMerging !== false;
+		if (isMerging === 'named')
+			this.server.isOwn = (tx) => this.own.some((op) => op.tx === String(tx));
 		this.client = new RealtimeClient('http://fake.example', {
 			minDelay: 0, maxDelay: 1, stableAfter: 1, upgradeInterval: 5, WebSocket: this.server.WebSocket,
 			fetch: this.server.fetch, ...(this.isWebSocketOnly && { transports: [webSocket] })
@@ -391,7 +396,7 @@ function steps(weights: Record<string, number>): fc.Arbitrary<Step[]>
 
 /** Runs a property over worlds. */
 async function check(t: TestContext, weights: Record<string, number>, last: (world: World) => Promise<void>, isWebSocketOnly = true,
-	isMerging = false): Promise<void>
+	isMerging: Merging = false): Promise<void>
 {
 	const page = browser(t);
 
@@ -482,15 +487,20 @@ test('nothing that was queued offline goes before the rows have what others did 
 	}, false);
 });
 
-for (const isMerging of [false, true])
-test(`conflicts of sent writes are exactly where another changed my field between my change and my commit${isMerging ?
-	'; over a window, none elsewhere' : ''}`, async (t) =>
+const windows = new Map<Merging, string>([
+	[false, ''], [true, '; over a window, none elsewhere'],
+	['named', '; over a window, where writers are named, none elsewhere and wherever what I wrote over was another\'s']
+]);
+
+for (const [isMerging, text] of windows)
+test(`conflicts of sent writes are exactly where another changed my field between my change and my commit${text}`, async (t) =>
 {
 	await check(t, { ...traffic, 'lone update': 10, drop: 1, offline: 1, online: 2 }, async (world) =>
 	{
 		const { log } = world.server.database;
 		const expected = new Set<string>();
 		const unknown = new Set<string>();
+		const overwritten = new Set<string>();
 
 		for (const op of world.own.filter(({ state }) => state === 'open'))
 		{
@@ -508,6 +518,15 @@ test(`conflicts of sent writes are exactly where another changed my field betwee
 						(data as Row)[field] !== value))
 						expected.add(`${op.id}.${field}`);
 				}
+
+				// What stood there when I wrote over it: another's, neither mine nor what it was before.
+				const valueOf = (commits: typeof log) => commits.flatMap(({ changes }) => changes).filter(({ id }) => id === op.id)
+					.map(({ data }) => (data as Row)[field]).at(-1);
+				const between = log.slice(op.seen, Math.max(mine, 0));
+				const last = valueOf(between.filter(({ tx }) => !isMine(tx)));
+
+				if (last !== undefined && ![value, valueOf(log.slice(0, op.seen))].includes(last) && last === valueOf(log.slice(0, mine)))
+					overwritten.add(`${op.id}.${field}`);
 			}
 		}
 		const found = new Set(world.store.conflicts.flatMap(({ id, fields: conflicting }) =>
@@ -516,10 +535,13 @@ test(`conflicts of sent writes are exactly where another changed my field betwee
 		for (const name of unknown)
 		{
 			expected.delete(name);
+			overwritten.delete(name);
 			found.delete(name);
 		}
 		// What a window has merged does not tell all that happened; what is told has.
 		assert.deepEqual([...found].sort(), [...expected].filter((name) => !isMerging || found.has(name)).sort());
+		if (isMerging === 'named')
+			assert.deepEqual([...overwritten].filter((name) => !found.has(name)), []);
 		world.checkEqual();
 	}, true, isMerging);
 });

@@ -106,6 +106,29 @@ test('a sync for a transaction that is held has all of it unmerged', async () =>
 	await waiting;
 });
 
+test("one's own transactions and others' are not merged with each other", async () =>
+{
+	await insert();
+	const claims = { sub: 'ada "a\\d\u00e4"' };
+	const peer = await stage.peer({ claims });
+	const view = await peer.subscribe({ ...item, ...minute });
+	const own = (text) => stage.write(`SELECT set_config('request.jwt.claims', '${JSON.stringify(claims)}', true); ${text}`);
+
+	await burst(3);
+	await own(`UPDATE item SET name = 'mine' WHERE id = ${id}`);
+	await own(`UPDATE item SET owner = 'me' WHERE id = ${id}`);
+	await ended(peer, await burst(4));
+	const mine = view.events.filter(({ meta }) => meta.userId === claims.sub);
+	const theirs = view.events.filter(({ meta }) => meta.userId !== claims.sub);
+
+	assert.equal(mine.at(-1).data.amount, 3);
+	assert.deepEqual(Object.assign({}, ...mine.map(({ old }) => old)), { name: 'x', owner: null });
+	assert.deepEqual(theirs.flatMap(({ old }) => Object.keys(old)).filter((name) => name !== 'amount'), []);
+	assert.equal(theirs.at(-1).data.amount, 7);
+	assert.ok(view.commits.length <= 4, `${view.commits.length} commits: what one does oneself is merged, and what others do`);
+	await peer.close();
+});
+
 test('deletes come, each; other events come in their place', async () =>
 {
 	const peer = await stage.peer();

@@ -244,6 +244,55 @@ test_asked(void **state)
 	check_queue("slow1 slow2 slow3 fast2 slow6+");
 }
 
+/* A transaction of a writer; NULL: of nobody. */
+static bool
+come_from(const char *writer, uint64_t tx)
+{
+	struct event event = {.user = {writer, writer != NULL ? strlen(writer) : 0}};
+	struct chunk chunk = {.nevents = 1, .events = &event};
+	bool		is_held;
+
+	desk->worker.chunk = &chunk;
+	is_held = come(&desk->slow, tx);
+	desk->worker.chunk = NULL;
+	return is_held;
+}
+
+/* Transactions of the session's user and of others are not merged with each other. */
+static void
+test_own(void **state)
+{
+	static const char *const writers[] = {"eve", NULL, "ad\\u0061", "ada", "adam", "ad", "ada", "\\u0061", "\\\\"};
+	struct identity identity = {.user = "ada"};
+
+	(void) state;
+	desk->session.identity = &identity;
+	for (unsigned i = 0; i < sizeof(writers) / sizeof(writers[0]); i++)
+		assert_true(come_from(writers[i], i + 1));
+	check_queue("slow2+ slow4+ slow6+ slow7");
+	hold_end_told(&desk->session, 0);
+	check_queue("slow2+ slow4+ slow6+ slow7 slow9+");
+	assert_int_equal(desk->positions, 1);
+
+	/* A part of his transaction follows: nothing ends, it stays whole. */
+	assert_true(come_from("eve", 10));
+	assert_true(come_from("ada", 11));
+	desk->is_open = true;
+	desk->worker.group--;
+	assert_true(come_from("ada", 11));
+	check_queue("slow2+ slow4+ slow6+ slow7 slow9+ slow10");
+	desk->is_open = false;
+
+	/* Who is nobody has no transactions of his own. */
+	identity.user = NULL;
+	hold_end(&desk->session, 0);
+	assert_true(come_from("ada", 12));
+	assert_true(come_from(NULL, 13));
+	hold_end(&desk->session, 0);
+	check_queue("slow2+ slow4+ slow6+ slow7 slow9+ slow10 slow11 slow11 slow13+");
+	desk->session.identity = NULL;
+}
+
 /* A transaction of which more is to come stays whole, whatever ends before. */
 static void
 test_open(void **state)
@@ -314,6 +363,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_within_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_held, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_asked, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_own, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_drop_subscription, set_up, tear_down),
