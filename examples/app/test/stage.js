@@ -227,10 +227,10 @@ export class Desk
 		return this.card(id).filter({ hasText: text }).waitFor();
 	}
 
-	/** Waits until the indicator shows a state. */
+	/** Waits until the indicator shows a state: at most as long as pauses between attempts to connect are, and some. */
 	state(state)
 	{
-		return this.page.waitForSelector(`.connection[data-state=${state}]`);
+		return this.page.waitForSelector(`.connection[data-state=${state}]`, { timeout: 60000 });
 	}
 
 	/** Waits until no write of this page is under way and its card is not covered. */
