@@ -117,10 +117,11 @@ hold_takes(struct session *session, struct subscription *subscription, const str
 {
 	struct holds *holds = &session->worker->holds;
 	struct hold *hold;
-	bool		is_users = is_own(session);
+	bool		is_users;
 
 	if (delivery->gap != NULL || session->ncatchups > 0 || session->syncs != NULL)
 		return false;			/* then nothing is held already: hold_end() was called */
+	is_users = is_own(session);
 	if (session->hold != NULL && session->hold->is_own != is_users)
 		hold_end(session, 0);
 	hold = session->hold;

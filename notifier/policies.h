@@ -31,8 +31,9 @@ typedef void (*policies_fn) (void *arg, enum policies_outcome outcome, struct po
 
 /* feature and entity NULL: every. The answer comes later, in the loop's thread. */
 struct policies_question *policies_ask(struct loop *loop, struct db *db, struct reach *reach,
-									   struct role_access *role, const char *claims, const char *feature, const char *entity,
-									   policies_fn fn, void *arg);
+									   struct role_access *role, const char *claims,
+									   const char *feature, const char *entity, policies_fn fn,
+									   void *arg);
 
 /* The answer is not wanted any more. */
 void		policies_cancel(struct policies_question *question);

@@ -573,11 +573,7 @@ handle_sync(struct session *session, const struct message *message)
 	if (position_covers(&worker->last->position, sync->tx))
 		session_push_position(session);
 	else
-	{
-		worker->shared->source_class->poke(worker->shared->source);
-		if (!loop_timer_is_active(worker->sync_timer))
-			loop_timer_start(worker->sync_timer, 50);
-	}
+		worker_read_soon(worker);
 }
 
 /* One message. */

@@ -391,15 +391,19 @@ poke_for_syncs(void *arg)
 	loop_timer_start(worker->sync_timer, SYNC_MS);
 }
 
-/* Somebody waits for a position that the database has had already. */
-static void
-read_soon(void *arg)
+void
+worker_read_soon(struct worker *worker)
 {
-	struct worker *worker = arg;
-
 	worker->shared->source_class->poke(worker->shared->source);
 	if (!loop_timer_is_active(worker->sync_timer))
 		loop_timer_start(worker->sync_timer, SYNC_MS);
+}
+
+/* Somebody waits for a position that the database has had already. */
+static void
+reach_begun(void *arg)
+{
+	worker_read_soon(arg);
 }
 
 /* A marker of the stream: from here on nobody gets anything of the view with the rights of before. */
@@ -598,7 +602,7 @@ new_half(struct loop *loop, const struct options *options, const struct shared *
 	worker->hub = hub_new(session_user_of);
 	worker->live = hub_stream_new(worker->hub, session_deliver, worker);
 	hub_stream_on_access(worker->live, suspend_view);
-	worker->reach.begun = read_soon;
+	worker->reach.begun = reach_begun;
 	worker->reach.arg = worker;
 	worker->access = access_new(loop, shared->db, &worker->reach, access_changed, worker);
 	worker->catchups = catchups_new(worker);

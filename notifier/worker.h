@@ -134,6 +134,9 @@ void		worker_forget(struct worker *worker, struct session *session);
 /* What a role may see is known to be this: its views and sessions go by it. */
 void		worker_role_changed(struct worker *worker, struct role_access *now);
 
+/* The stream is to be read now, and again until nobody waits for a transaction or a position. */
+void		worker_read_soon(struct worker *worker);
+
 /* Gives every dirty session's peer what is ready. Never from within a session_*() call of the server. */
 void		worker_flush(struct worker *worker);
 
