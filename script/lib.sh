@@ -80,6 +80,7 @@ rt_need_postgres()
 	PG_CONFIG=${PG_CONFIG:-pg_config}
 	if ! command -v "$PG_CONFIG" >/dev/null 2>&1 ||
 		! [ -e "$("$PG_CONFIG" --pgxs)" ] ||
+		! [ -e "$("$PG_CONFIG" --includedir-server)/postgres.h" ] ||
 		! [ -x "$("$PG_CONFIG" --bindir)/initdb" ] ||
 		! [ -x "$("$PG_CONFIG" --bindir)/pgbench" ]; then
 		if command -v "$PG_CONFIG" >/dev/null 2>&1 && [ -x "$("$PG_CONFIG" --bindir)/postgres" ]; then
@@ -88,7 +89,8 @@ rt_need_postgres()
 		rt_install_packages "PostgreSQL's server with its build files" \
 			"postgresql-$major" "postgresql-client-$major" "postgresql-server-dev-$major"
 	fi
-	[ -e "$("$PG_CONFIG" --pgxs)" ] || rt_die "$PG_CONFIG does not lead to PostgreSQL's build files"
+	[ -e "$("$PG_CONFIG" --includedir-server)/postgres.h" ] ||
+		rt_die "$PG_CONFIG does not lead to PostgreSQL's build files"
 	rt_need_command make build-essential
 	rt_need_command cc build-essential
 }
