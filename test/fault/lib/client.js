@@ -8,7 +8,7 @@ import { expectEdges } from '../../access/lib/subscriber.js';
 import { EventPeer, request } from '../../e2e/lib/http.js';
 import { HandshakeRefused, Peer, Refusal, Waiter } from '../../e2e/lib/peer.js';
 import { covers, parsePosition } from '../../e2e/lib/position.js';
-import { pause } from '../../e2e/lib/wait.js';
+import { pause, until } from '../../e2e/lib/wait.js';
 
 export class Client
 {
@@ -38,8 +38,18 @@ export class Client
 					this.lost(error);
 			}
 			this.drop();
+			this.isAway = true;
+			await this.leave;
 			await pause(this.chance.int(20, 250));
+			this.isAway = false;
 		}
+	}
+
+	/** Stays away after the present session until the promise is over. */
+	async stayAway(leave)
+	{
+		this.leave = leave;
+		await until(`${this.name} is away`, () => this.isAway);
 	}
 
 	/** Keeps why a session ended; what no network does is a violation. */

@@ -132,23 +132,54 @@ export const FAULTS = [
 		run.gate.shut();
 		await run.gate.idle();
 		const client = await connect(run.name, 'late', {});
+		const holder = await connect(run.name, 'holder', {});
 		await client.query(`LOAD '${process.env.RT_LATE_WRITER}'`);
-		const watchers = run.clients.filter((c) => c.watches.some((w) => w.entity === 'plain'));
-		for (let i = 0; i < 8; i++)
+		// A long poll that begins looks up rights, and whoever waits for the position of a look-up has the log read.
+		let back;
+		const leave = new Promise((resolve) => { back = resolve; });
+		const watchers = run.clients.filter((c) => c.kind !== 'poll' && c.watches.some((w) => w.entity === 'plain'));
+		try
 		{
-			for (let k = 0; k < 10; k++)
-				await run.database.write(`UPDATE plain SET amount = ${k} WHERE id = 1`);
-			await client.query('BEGIN');
-			if (i % 4 < 3)
-				await client.query(`SET LOCAL late_writer.sql = 'SELECT pg_sleep(${run.chance.int(5, 80) / 100})'`);
-			await client.query(`INSERT INTO plain VALUES (${i % 3}, 'u1', 3, 'open', '', ${i + 51}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`);
-			const [{ tx }] = (await client.query('SELECT pg_current_xact_id() AS tx')).rows;
-			await client.query('COMMIT');
-			await until('the event of a single write', () => watchers.every((c) => c.isSettled(run.truth.era.epoch, tx)), 40, 5);
-			await pause(run.chance.int(0, 250));
+			await Promise.all(run.clients.filter((c) => c.kind === 'poll').map((c) => c.stayAway(leave)));
+			for (let i = 0; i < 8; i++)
+			{
+				// An even one finds nobody armed, which takes many writes at once, and commits while a notifier
+				// waits to be armed: then only the poll after that sees it.
+				const isHeld = i % 2 === 0;
+				let n = 0;
+				while (n++ < 10 || (isHeld && n < 500 && await run.database.armed() > 0))
+					await run.database.write(`INSERT INTO plain VALUES (1, 'u1', 1, 'open', '', ${n}) ON CONFLICT (id) DO UPDATE SET amount = plain.amount + 1`);
+				await holder.query('BEGIN');
+				await client.query('BEGIN');
+				if (isHeld)
+				{
+					await holder.query('SELECT pg_advisory_xact_lock(4177)');
+					await client.query("SET LOCAL late_writer.sql = 'SELECT pg_advisory_xact_lock(4177)'");
+				}
+				else if (i % 4 === 1)
+					await client.query(`SET LOCAL late_writer.sql = 'SELECT pg_sleep(${run.chance.int(5, 80) / 100})'`);
+				await client.query(`INSERT INTO plain VALUES (${i % 3}, 'u1', 3, 'open', '', ${i + 51}) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`);
+				const [{ tx }] = (await client.query('SELECT pg_current_xact_id() AS tx')).rows;
+				const committed = client.query('COMMIT');
+				if (isHeld)
+				{
+					await until('a notifier waits to be armed', async () => (await run.database.sql(`SELECT FROM pg_locks
+						WHERE locktype = 'relation' AND relation = 9999 AND mode = 'ShareLock' AND NOT granted`)).length > 0, 10, 2);
+					await pause(run.chance.int(0, 60));
+				}
+				await holder.query('COMMIT');
+				await committed;
+				await until('the event of a single write', () => watchers.every((c) => c.isSettled(run.truth.era.epoch, tx)), 40, 5);
+				await pause(run.chance.int(0, 250));
+			}
 		}
-		await client.end();
-		run.gate.open();
+		finally
+		{
+			await holder.end();
+			await client.end();
+			back();
+			run.gate.open();
+		}
 	} },
 	{ name: 'rolling-upgrade', play: async (run) =>
 	{
