@@ -56,6 +56,7 @@ struct tail
 	bool		was_told;		/* about the loss of this connection */
 
 	char	   *token;
+	bool		has_fresh_token;	/* no connection has begun with it, none has been told that it is good */
 	bool		wants_auth;		/* messages to be sent when the socket takes them */
 	bool		wants_subscribe;
 	bool		has_subscribed;	/* on this connection */
@@ -118,6 +119,7 @@ read_token(struct tail *tail)
 	{
 		memory_free(tail->token);
 		tail->token = memory_copy_string(text, len);
+		tail->has_fresh_token = true;
 	}
 	explicit_bzero(text, sizeof(text));
 	return is_new;
@@ -155,7 +157,7 @@ got_error(struct tail *tail, struct slice frame)
 	for (unsigned i = 0; code != NULL && i < sizeof(passing) / sizeof(passing[0]); i++)
 		is_passing = is_passing || strcmp(code, passing[i]) == 0;
 	if (code != NULL && strcmp(code, CODE_EXPIRED) == 0)
-		is_passing = read_token(tail);
+		is_passing = read_token(tail) || tail->has_fresh_token;
 	if (is_passing)
 		drop_connection(tail);
 	else
@@ -201,14 +203,17 @@ got_frame(struct tail *tail, struct slice frame)
 	if (strcmp(name, "welcome") == 0)
 	{
 		tail->heartbeat_s = (unsigned) field_number(frame, "heartbeat", 25);
+		tail->has_fresh_token = false;
 		tail->wants_auth = tail->token != NULL;
 		tail->wants_subscribe = !tail->wants_auth;
 		lws_callback_on_writable(tail->wsi);
 	}
-	else if (strcmp(name, "authenticated") == 0 && !tail->has_subscribed)
+	else if (strcmp(name, "authenticated") == 0)
 	{
-		tail->wants_subscribe = true;
-		lws_callback_on_writable(tail->wsi);
+		tail->has_fresh_token = false;
+		tail->wants_subscribe = !tail->has_subscribed;
+		if (tail->wants_subscribe)
+			lws_callback_on_writable(tail->wsi);
 	}
 	else if (strcmp(name, "subscribed") == 0)
 		got_subscribed(tail, frame);
@@ -287,7 +292,7 @@ got_close(struct tail *tail, const unsigned char *bytes, size_t len)
 	char		reason[128];
 
 	snprintf(reason, sizeof(reason), "%.*s", len > 2 ? (int) (len - 2) : 0, (const char *) bytes + 2);
-	if (code == CLOSE_EXPIRED && !read_token(tail))
+	if (code == CLOSE_EXPIRED && !read_token(tail) && !tail->has_fresh_token)
 		fail(tail, "the token expired", reason);
 	else if (code == CLOSE_UNAUTHORIZED)
 		fail(tail, "the notifier wants a token (--token-file)", reason);

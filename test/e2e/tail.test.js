@@ -77,7 +77,13 @@ class Tail
 
 	lineWith(text)
 	{
-		return until(`a line with ${text}`, () => this.lines.find((line) => line.includes(text)));
+		return until(`a line with ${text}`, () =>
+		{
+			const line = this.lines.find((l) => l.includes(text));
+
+			assert.ok(line || !this.exit, `it ended without ${text}: ${this.err}`);
+			return line;
+		});
 	}
 
 	async stop()
