@@ -38,10 +38,14 @@ export class Client
 					this.lost(error);
 			}
 			this.drop();
-			this.isAway = true;
-			await this.leave;
+			if (this.leave)
+			{
+				this.isAway = true;
+				await this.leave;
+				this.isAway = false;
+				this.leave = undefined;
+			}
 			await pause(this.chance.int(20, 250));
-			this.isAway = false;
 		}
 	}
 
