@@ -463,6 +463,11 @@ replay_arrived(void *arg)
 	struct replay *replay = arg;
 	struct worker *worker = replay->worker;
 
+	if (replay->subscriptions.n == 0)
+	{
+		replay_ended(worker, replay);
+		return;
+	}
 	if (replay->outcome != DB_DONE && !replay->is_too_large)
 	{
 		replay_later(worker, replay);
@@ -543,6 +548,8 @@ void
 replay_drop(struct replay *replay, struct subscription *subscription)
 {
 	subscriptions_remove(&replay->subscriptions, subscription);
+	if (replay->subscriptions.n == 0)
+		atomic_store_explicit(&replay->is_left, true, memory_order_relaxed);
 	if (subscription->catchup->past != NULL)
 		subscriptions_remove(&subscription->catchup->past->subscriptions, subscription);
 }

@@ -64,8 +64,14 @@ history_row(struct replay *replay, const struct slice *fields)
 		replay->position = memory_copy_string(fields[0].at, fields[0].len);
 		return;
 	}
-	if (replay->is_too_large)
+	if (replay->is_too_large || replay->is_cancelled)
 		return;
+	if (atomic_load_explicit(&replay->is_left, memory_order_relaxed))
+	{
+		replay->is_cancelled = true;
+		db_cancel(replay->job);
+		return;
+	}
 	for (unsigned i = 0; i < 3; i++)
 	{
 		snprintf(number, sizeof(number), "%.*s", (int) fields[columns[i]].len, fields[columns[i]].at);

@@ -7,6 +7,8 @@
 #ifndef RT_REPLAY_STATE_H
 #define RT_REPLAY_STATE_H
 
+#include <stdatomic.h>
+
 #include "catchup_state.h"
 
 /* One pass over the past for all that resume together. */
@@ -28,6 +30,8 @@ struct replay
 	struct loop_timer *wait;	/* for it, while a transaction of the live stream is incomplete */
 	char	   *position;		/* everything up to it is among what is replayed */
 
+	atomic_bool is_left;		/* nobody waits for it any more */
+
 	/* in the pool's thread */
 	struct db_job *job;
 	struct chunk **chunks;
@@ -38,6 +42,7 @@ struct replay
 	char	  **errors;			/* of the positions, in the order of the subscriptions when it was sent */
 	unsigned	nerrors;
 	bool		is_too_large;
+	bool		is_cancelled;
 	enum db_outcome outcome;
 };
 

@@ -18,7 +18,6 @@
 #include "server_feed.h"
 #include "stats.h"
 
-#define CLOSE_TRY_LATER 1013		/* RFC 6455's registry */
 
 /* What ends a stream, told apart from an answer over. */
 static const char *
@@ -101,8 +100,8 @@ wait_on(struct peer *peer)
 		if (left < ms)
 			ms = left;
 	}
-	if (peer->state == PEER_POLL && (peer->feed->ends_us - now) / 1000 < ms)
-		ms = (peer->feed->ends_us - now) / 1000;
+	if (peer->state == PEER_POLL && (peer->feed->look_us - now) / 1000 < ms)
+		ms = (peer->feed->look_us - now) / 1000;
 	peer_wait(peer, ms > 0 ? (unsigned) ms : 0);
 }
 
@@ -118,7 +117,8 @@ become(struct peer *peer, bool is_poll, const char *cors, const struct feed *fee
 		timeout_s = (unsigned) feed->timeout_s;
 	buffer_put(&state->cors, cors, strlen(cors) + 1);
 	state->opened_us = loop_clock_us();
-	state->ends_us = state->opened_us + (int64_t) timeout_s * 1000000;
+	state->due_us = state->look_us = state->opened_us + (int64_t) timeout_s * 1000000;
+	state->fails_us = state->opened_us + (int64_t) options->poll_timeout_s * 1000000;
 	state->asked = feed->count;
 	state->is_first = true;
 	if (feed->since.len > 0)
@@ -411,15 +411,8 @@ feed_tick(struct peer *peer)
 		peer_close(peer, CLOSE_UNAUTHORIZED, CODE_UNAUTHORIZED);
 		return;
 	}
-	if (peer->state == PEER_POLL && now >= state->ends_us)
-	{
-		if (peer->large == NULL && !peer->is_blocked)
-		{
-			poll_end(peer);
-			return;
-		}
-		state->ends_us = now + (int64_t) PEER_LINGER_MS * 1000;
-	}
+	if (peer->state == PEER_POLL && now >= state->look_us && !poll_goes_on(peer, now))
+		return;
 	if (peer->state == PEER_EVENTS && !peer->is_blocked && peer->large == NULL)
 		(void) peer_write(peer, ":\n\n", 3);
 	wait_on(peer);
@@ -440,6 +433,7 @@ void
 feed_close(struct peer *peer, unsigned code, const char *reason)
 {
 	struct feed_state *state = peer->feed;
+	bool		is_whole = peer->state == PEER_POLL && poll_is_whole(peer);
 
 	if (state->is_over)
 		return;
@@ -456,9 +450,11 @@ feed_close(struct peer *peer, unsigned code, const char *reason)
 			write_error(peer, code, reason);
 		feed_end_stream(peer);
 	}
-	else if (state->is_streaming)
+	else if (state->is_streaming && is_whole)
 		poll_end(peer);
-	else if (state->has_position || state->has_news || code == CLOSE_RESTART)
+	else if (state->is_streaming)
+		peer_cut(peer);			/* without its end it is no JSON */
+	else if (is_whole && (state->has_position || state->has_news || code == CLOSE_RESTART))
 		poll_answer(peer);
 	else
 	{

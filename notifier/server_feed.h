@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#define CLOSE_TRY_LATER 1013	/* RFC 6455's registry */
+
 struct feed_state
 {
 	struct buffer cors;			/* header lines, with a terminating zero */
@@ -18,10 +20,14 @@ struct feed_state
 	struct buffer error;		/* and this is its message, with a terminating zero */
 
 	/* a poll's */
-	int64_t		ends_us;
+	int64_t		due_us;			/* when the answer is given even without news, */
+	int64_t		fails_us;		/* and when it is given up if it cannot be given */
+	int64_t		look_us;		/* when that is looked at next */
+	bool		has_moved;		/* frames were streamed since that was last looked at */
 	bool		is_streaming;	/* its answer has begun */
 	bool		is_first;		/* no frame was streamed yet */
 	bool		has_news;		/* frames other than the usual first ones */
+	bool		is_inside;		/* there were such as a position must follow, and none has */
 	bool		has_position;	/* a position frame came */
 	unsigned	asked;			/* subscriptions */
 	unsigned	refused;		/* of them, with an error */
@@ -54,9 +60,15 @@ void		feed_end_stream(struct peer *peer);
 /* Takes frames for a poll's answer. */
 void		poll_flush(struct peer *peer);
 
+/* Whether an answer now would leave nothing out that its position covers. */
+bool		poll_is_whole(const struct peer *peer);
+
 /* Ends a poll with what there is; the second when its answer is not being sent yet, the third when it is. */
 void		poll_end(struct peer *peer);
 void		poll_answer(struct peer *peer);
 void		poll_end_stream(struct peer *peer);
+
+/* Time is over: answers if that can be, or gives up; true: waits on until look_us. */
+bool		poll_goes_on(struct peer *peer, int64_t now);
 
 #endif

@@ -4,9 +4,13 @@
  * server_poll.c
  *	  The answer of a long poll. Knows no libwebsockets.
  *
- * A poll collects frames until there is news and a position after it. When more comes than
+ * A poll collects frames until there is news and a position after it, or its time is over. When more comes than
  * POLL_COLLECT_MAX before that, the answer begins to be sent as it comes, so that a large snapshot is not
  * kept here, and its connection ends with it.
+ *
+ * No answer comes before all of its subscriptions are in the present: its position would cover what some have
+ * not had, or, given too soon each time, never move. Who has not come there when poll-timeout is over, and gets
+ * nothing, is told to try again.
  */
 #include <string.h>
 
@@ -25,6 +29,7 @@ look_at(struct peer *peer, struct frame *frame)
 
 	if (frame_kind(frame) == FRAME_POSITION)
 	{
+		state->is_inside = false;
 		if (feed_find_position(frame, &value))
 		{
 			state->position.len = 0;
@@ -35,7 +40,7 @@ look_at(struct peer *peer, struct frame *frame)
 	}
 	if (frame_kind(frame) != FRAME_REPLY)
 	{
-		state->has_news = true;
+		state->has_news = state->is_inside = true;
 		return;
 	}
 	if (feed_is_end(state, frame))
@@ -128,12 +133,20 @@ poll_end_stream(struct peer *peer)
 	feed_end_stream(peer);
 }
 
+bool
+poll_is_whole(const struct peer *peer)
+{
+	return !peer->feed->is_inside && peer->session != NULL && session_is_settled(peer->session);
+}
+
 /* Whether the poll has what it waited for. */
 static bool
-is_answered(const struct feed_state *state, enum frame_kind last)
+is_answered(const struct peer *peer, enum frame_kind last)
 {
-	return state->has_news && (last == FRAME_POSITION ||
-							   (state->asked > 0 && state->refused >= state->asked));
+	const struct feed_state *state = peer->feed;
+
+	return (state->asked > 0 && state->refused >= state->asked)
+		|| (state->has_news && last == FRAME_POSITION && poll_is_whole(peer));
 }
 
 /* Ends a poll with what there is. */
@@ -146,6 +159,33 @@ poll_end(struct peer *peer)
 		poll_end_stream(peer);
 	else
 		peer->feed->is_over = true;	/* ended when the frame is through */
+}
+
+bool
+poll_goes_on(struct peer *peer, int64_t now)
+{
+	struct feed_state *state = peer->feed;
+
+	if (peer->large != NULL || peer->is_blocked)
+		state->look_us = now + (int64_t) PEER_LINGER_MS * 1000;
+	else if (poll_is_whole(peer))
+	{
+		poll_end(peer);
+		return false;
+	}
+	else if (now < state->fails_us)
+		state->look_us = state->fails_us;
+	else if (state->has_moved)
+	{
+		state->has_moved = false;
+		state->look_us = now + (int64_t) peer->server->options->poll_timeout_s * 1000000;
+	}
+	else
+	{
+		peer_close(peer, CLOSE_TRY_LATER, "what was asked for could not be caught up with in time");
+		return false;
+	}
+	return true;
 }
 
 /* Takes frames for a poll's answer; each is looked at as it is taken. */
@@ -173,13 +213,16 @@ poll_flush(struct peer *peer)
 		}
 		else if (feed_send_some(peer, &frame, 1) == 0)
 			feed_start_large(peer, frame);
+		state->has_moved |= state->is_streaming;
 		session_sent(peer->session, 1);
 		if (peer->large != NULL)
 			feed_send_large(peer);
-		if (is_answered(state, kind))
+		if (is_answered(peer, kind))
 		{
 			poll_end(peer);
 			return;
 		}
 	}
+	if (!peer->is_cut && peer->large == NULL && loop_clock_us() >= state->due_us && poll_is_whole(peer))
+		poll_end(peer);
 }

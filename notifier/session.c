@@ -248,6 +248,12 @@ session_is_waiting_for_auth(const struct session *session)
 	return session->identity == NULL;
 }
 
+bool
+session_is_settled(const struct session *session)
+{
+	return session->role != NULL && !session->is_busy && session->messages == NULL && session->ncatchups == 0;
+}
+
 void
 session_drop_subscription(struct session *session, struct subscription *subscription)
 {

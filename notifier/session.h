@@ -56,6 +56,9 @@ void		session_sent(struct session *session, unsigned n);
 /* The peer is gone; frees the session. */
 void		session_closed(struct session *session);
 
+/* Whether every message is answered and every subscription has come to the present: a position says it all. */
+bool		session_is_settled(const struct session *session);
+
 /* Whether the session waits for a valid token (the transport's authentication time-out). */
 bool		session_is_waiting_for_auth(const struct session *session);
 

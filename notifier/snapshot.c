@@ -7,6 +7,7 @@
  * A snapshot is a job of the pool that serves several subscriptions. It owns what crosses to the pool's
  * thread and back; subscriptions that end meanwhile are taken out of it.
  */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,7 @@ struct snapshot
 	struct subscriptions subscriptions;
 	size_t		max_bytes;
 	uint64_t	max_together;	/* bytes of all snapshots in memory */
+	atomic_bool is_left;		/* nobody waits for it any more */
 
 	/* in the pool's thread, until it is handed over */
 	struct db_job *job;
@@ -49,6 +51,7 @@ struct snapshot
 	unsigned	nrows;
 	bool		is_too_large;
 	bool		is_too_much;	/* with all others that are in memory */
+	bool		is_cancelled;	/* for being left */
 	enum db_outcome outcome;
 	char		sqlstate[6];
 };
@@ -87,13 +90,14 @@ snapshot_row(void *arg, unsigned step, const struct slice *fields, unsigned nfie
 		row_len += fields[i].len;
 	if (step == 1)
 		snapshot->position = memory_copy_string(fields[0].at, fields[0].len);
-	if (step != ROWS_STEP || snapshot->is_too_large || snapshot->is_too_much)
+	if (step != ROWS_STEP || snapshot->is_too_large || snapshot->is_too_much || snapshot->is_cancelled)
 		return;
 	if (snapshot->part.len > 0 && snapshot->part.len + row_len + 64 > PROTOCOL_PART_FILL)
 		end_part(snapshot, false);
 	snapshot->is_too_large = snapshot->content.bytes + snapshot->part.len > snapshot->max_bytes;
 	snapshot->is_too_much = (uint64_t) stats_get(STAT_SNAPSHOT_BYTES) + snapshot->part.len > snapshot->max_together;
-	if (snapshot->is_too_large || snapshot->is_too_much)
+	snapshot->is_cancelled = atomic_load_explicit(&snapshot->is_left, memory_order_relaxed);
+	if (snapshot->is_too_large || snapshot->is_too_much || snapshot->is_cancelled)
 	{
 		contents_release(&snapshot->content);
 		db_cancel(snapshot->job);
@@ -352,4 +356,8 @@ void
 snapshot_drop(struct snapshot *snapshot, const struct subscription *subscription)
 {
 	subscriptions_remove(&snapshot->subscriptions, subscription);
+	if (snapshot->subscriptions.n > 0)
+		return;
+	snapshot->is_closed = true;
+	atomic_store_explicit(&snapshot->is_left, true, memory_order_relaxed);
 }

@@ -41,9 +41,8 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 		if (subscribe.length === 0)
 			return handler.frame(idle);
 
-		// The first answer says that this works, and where we are: nothing is waited for, but a snapshot.
-		const timeout = !isFirst ? 25 : subscribe.every(({ since }) => since !== undefined) ? 0 : 1;
-		const answer = await poll(context, { subscribe, timeout }, signal);
+		// The first answer says that this works, and where we are: no news is waited for.
+		const answer = await poll(context, { subscribe, timeout: isFirst ? 0 : 25 }, signal);
 		let last: unknown;
 
 		for (last of answer.frames)

@@ -105,6 +105,45 @@ test('GET with a query; wrong tokens; bad bodies', async () =>
 			400, bad);
 });
 
+test('a request is answered when it has caught up, however short its timeout', async () =>
+{
+	// One after the other, none in the present yet when its time is over.
+	const peer = stage.poller({ subscribe: [{ ...item, snapshot: true }, { feature: 'shop', entity: 'other', snapshot: true }] });
+	await stage.write("INSERT INTO other SELECT g, repeat('x', 1000) FROM generate_series(1, 3000) g");
+	await peer.poll(0);
+	const rows = Number(await stage.value('SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM other)'));
+	assert.equal(peer.rows.length, rows, 'both snapshots');
+	const watcher = await stage.peer();
+	await watcher.settle(await stage.write("UPDATE other SET name = repeat('y', 3000)"));
+	await peer.poll(0);
+	assert.equal(peer.events.length, 3000, 'from memory');
+	await watcher.settle(await stage.write("UPDATE other SET name = repeat('z', 3000)"));
+	const second = await stage.start();			// has nothing in memory
+	peer.url = second.url;
+	await peer.poll(0);
+	assert.equal(peer.events.length, 6000, 'from the log');
+	assert.equal((await peer.poll(0)).filter((f) => f.op === 'commit').length, 0, 'and then nothing');
+});
+
+test('one snapshot comes late: no answer without it, and none at all when poll-timeout is over', async () =>
+{
+	const peer = stage.poller({ subscribe: [{ ...item, snapshot: true }, { feature: 'shop', entity: 'other', snapshot: true }] });
+	const client = await stage.database.connect('locker');
+	await client.query('BEGIN; LOCK TABLE other IN ACCESS EXCLUSIVE MODE');
+	// The other view has its rows, and its news with a position after it.
+	const waiting = peer.poll(3);
+	await insert();
+	await assert.rejects(waiting, (error) => error instanceof HandshakeRefused && error.status === 503 && error.code === 'unavailable');
+	const late = peer.poll(3);
+	await insert();
+	await client.query('COMMIT');
+	const frames = await late;
+	assert.equal(frames.filter((f) => f.op === 'snapshot' && f.last).length, 2);
+	const rows = Number(await stage.value('SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM other)'));
+	assert.equal(peer.rows.length + peer.events.length, rows, 'each row once, in a snapshot or created after it');
+	await client.end();
+});
+
 test('a position that is void: gap in the frames', async () =>
 {
 	const peer = stage.poller({ subscribe: [item] });

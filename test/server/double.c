@@ -14,6 +14,7 @@
  *	  {"op":"publish","count":N,"size":S}	the same to every other session of this worker, one at a time
  *	  {"op":"burst","count":N,"size":S}		the same, all at once
  *	  {"op":"position","text":P}			a position frame to every session
+ *	  {"op":"behind","is":B}				every other session is in the past, or not
  *	  {"op":"close","code":C,"reason":R}	closes this session
  *	  {"op":"end"}							ends every other session: an error frame that says so, 4003
  *	  {"op":"stats"}						sessions open, CPU time of the worker, memory of the process
@@ -56,6 +57,7 @@ struct session
 	size_t		count;
 	size_t		room;
 	bool		is_waiting;
+	bool		is_behind;
 	enum transport transport;
 	char		address[64];
 };
@@ -333,6 +335,15 @@ obey(struct session *session, struct slice message, const char *op)
 		}
 		frame_unref(frame);
 	}
+	else if (strcmp(op, "behind") == 0)
+	{
+		struct slice is;
+
+		for (struct session *s = session->worker->sessions; s != NULL; s = s->next)
+			if (s != session)
+				s->is_behind = jsonscan_find(message, "is", &is) == 1 && slice_equals(is, "true");
+		say(session, FRAME_REPLY, "{\"op\":\"done\"}", 13);
+	}
 	else if (strcmp(op, "close") == 0)
 	{
 		text_of(message, "reason", text, sizeof(text));
@@ -419,6 +430,12 @@ bool
 session_is_waiting_for_auth(const struct session *session)
 {
 	return session->is_waiting;
+}
+
+bool
+session_is_settled(const struct session *session)
+{
+	return !session->is_behind;
 }
 
 bool

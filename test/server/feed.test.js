@@ -216,6 +216,56 @@ test('a poll that is over', async () => {
 	raw.destroy();
 });
 
+test('a poll is not over while a subscription is in the past', async () => {
+	const asker = await websocket(server);
+	const raw = await Raw.open(server);
+	const ask = async (message) => { asker.send(message); await asker.message(); };
+	// One that has nothing to catch up with is answered at once.
+	assert.deepEqual((await poll(raw, 'feature=a&timeout=0&since=e%2F0%3A0%3A')).frames.map((f) => f.op), ['welcome', 'subscribed']);
+	raw.write(request('GET', '/v1/poll?feature=a&timeout=20&since=e%2F0%3A0%3A'));
+	await until('it is there', async () => (await stats(asker)).sessions === 2);
+	await ask('{"op":"behind","is":true}');
+	await ask('{"op":"position","text":"e/3:3:"}');
+	await ask('{"op":"publish","count":1,"size":100}');
+	await ask('{"op":"position","text":"e/4:4:"}');
+	await stats(asker);
+	assert.equal(raw.data.length + raw.chunks.length, 0, 'no answer with news and a position');
+	await ask('{"op":"behind","is":false}');
+	await ask('{"op":"position","text":"e/5:5:"}');
+	const answer = (await raw.answer()).json();
+	assert.deepEqual(answer.frames.map((f) => f.op), ['welcome', 'subscribed', 'position', 'commit', 'position', 'position']);
+	assert.equal(answer.position, 'e/5:5:');
+	raw.destroy();
+	asker.destroy();
+});
+
+test('a poll that comes to no present is refused, or cut when it has begun', async () => {
+	const own = await Server.start(['--poll-timeout', '2s', '--max-messages-per-minute', '10000']);
+	const asker = await websocket(own);
+	const ask = async (message) => { asker.send(message); await asker.message(); };
+	const raws = [await Raw.open(own), await Raw.open(own)];
+	for (const raw of raws)
+		raw.write(request('GET', '/v1/poll?feature=a&timeout=2'));
+	await until('they are there', async () => (await stats(asker)).sessions === 3);
+	await ask('{"op":"behind","is":true}');
+	const refused = await raws[0].answer();
+	assert.equal(refused.status, 503);
+	assert.equal(refused.json().error.code, 'unavailable');
+	assert.equal((await raws[1].answer()).status, 503);
+	const large = await Raw.open(own);
+	large.write(request('GET', '/v1/poll?feature=a&timeout=2'));
+	await until('it is there', async () => (await stats(asker)).sessions === 2);
+	await ask('{"op":"behind","is":true}');
+	await ask('{"op":"publish","count":5,"size":100000}');
+	assert.equal((await large.answer()).status, 200);
+	const text = (await large.rest()).toString();
+	assert.ok(text.length > 450000, `${text.length} bytes`);
+	assert.throws(() => JSON.parse(text), 'without an end');
+	for (const socket of [...raws, large, asker])
+		socket.destroy();
+	await own.stop();
+});
+
 test('a poll of much is sent as it comes', async () => {
 	const raw = await Raw.open(server);
 	raw.socket.pause();
