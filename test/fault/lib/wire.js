@@ -71,8 +71,12 @@ export class Wire
 			if (!to.write(piece ? data.subarray(at, at + piece) : data))
 				await new Promise((resolve) =>
 				{
-					to.once('drain', resolve);
-					to.once('close', resolve);
+					const go = () =>
+					{
+						to.off('drain', go).off('close', go);
+						resolve();
+					};
+					to.on('drain', go).on('close', go);
 				});
 		}
 		if (!pair.isHeld)
