@@ -439,12 +439,16 @@ rt_run_regress()
 	local other=ISOLATION
 	local status=0
 	local line
-	local diffs=$RT_SRC/regression.diffs
+	local diffs=$RT_WORK/$name.results/regression.diffs
 	shift 2
 
 	if [ "$kind" = ISOLATION ]; then
 		other=REGRESS
 		diffs=$RT_SRC/output_iso/regression.diffs
+	else
+		mkdir -p "$RT_WORK/$name.results"
+		rt_give "$RT_WORK/$name.results"
+		set -- "$@" "EXTRA_REGRESS_OPTS=--outputdir=$RT_WORK/$name.results"	# others may run beside
 	fi
 	rt_as make -C "$RT_SRC" -s --no-print-directory "PG_CONFIG=$PG_CONFIG" "$other=" "$@" \
 		installcheck >"$RT_WORK/regress.out" 2>&1 || status=$?
