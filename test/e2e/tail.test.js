@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { WebSocketServer } from 'ws';
 import { now } from './lib/jwt.js';
 import { freePort } from './lib/notifier.js';
 import { Stage } from './lib/stage.js';
@@ -272,6 +273,57 @@ test('a token from a file; the next one when it expires', async () =>
 	put({ seconds: 2, sub: 'u7' });
 	assert.match(await new Tail('shop.item', { ...here(notifier), 'token-file': file }).refused(), /expired/);
 	await notifier.stop();
+});
+
+test('a token expires while the next one, read already, is under way', async () =>
+{
+	const file = path.join(stage.directory, 'token');
+	const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'realtime.v1' });
+	const tokens = [];
+	let session = 0;
+	const position = '1-0123456789abcdef/10:10:';
+
+	writeFileSync(file, 'first\n');
+	server.on('connection', (socket) =>
+	{
+		const number = ++session;
+		const send = (frame) => socket.send(JSON.stringify(frame));
+		const end = () =>
+		{
+			// Both tell it, as the notifier does.
+			send({ op: 'error', code: 'expired', message: 'the token expired', close: 4003 });
+			socket.close(4003, 'expired');
+		};
+		send({ op: 'welcome', session: String(number), protocol: 1, epoch: '1-0123456789abcdef', heartbeat: 25 });
+		socket.on('message', (data) =>
+		{
+			const message = JSON.parse(data);
+			if (message.op === 'auth')
+			{
+				tokens.push(`${number} ${message.token}`);
+				if (number === 1 && message.token === 'second')
+					end();			// it came too late
+				else
+					send({ op: 'authenticated', ref: message.ref, role: 'web_user', expires: null });
+				return;
+			}
+			send({ op: 'subscribed', ref: message.ref, view: '1', position, feature: 'shop', entity: 'item' });
+			if (number > 1)
+			{
+				end();				// and no other token is there
+				return;
+			}
+			writeFileSync(file, 'second\n');
+			send({ op: 'expiring', expires: '2026-01-01T00:00:00Z' });
+		});
+	});
+	await new Promise((resolve) => server.on('listening', resolve));
+	stage.closers.push(() => server.close());
+	const tail = new Tail('shop.item', { listen: `127.0.0.1:${server.address().port}`, 'token-file': file });
+	const { status } = await within('its end', tail.exited);
+	assert.deepEqual(tokens, ['1 first', '1 second', '2 second']);
+	assert.match(tail.err, /expired/);
+	assert.notEqual(status, 0);
 });
 
 test('TLS, by TCP and by a unix socket', async () =>
