@@ -9,8 +9,8 @@
  * kept here, and its connection ends with it.
  *
  * No answer comes before all of its subscriptions are in the present: its position would cover what some have
- * not had, or, given too soon each time, never move. Who has not come there when poll-timeout is over, and gets
- * nothing, is told to try again.
+ * not had, or, given too soon each time, never move. Where that takes longer, blanks show that it is under way. Who
+ * has not come there when poll-timeout is over, and gets nothing, is told to try again.
  */
 #include <string.h>
 
@@ -19,6 +19,7 @@
 #include "server_feed.h"
 
 #define POLL_COLLECT_MAX ((size_t) 256 * 1024)	/* bytes */
+#define LIFE_US 2000000			/* between signs of life of a poll whose time is over */
 
 /* Looks at a frame of a poll: what it means for the answer. */
 static void
@@ -161,30 +162,47 @@ poll_end(struct peer *peer)
 		peer->feed->is_over = true;	/* ended when the frame is through */
 }
 
+/* It takes longer: the answer begins, and goes on with blanks, so that who waits, and what is between, knows of it. */
+static void
+show_life(struct peer *peer, int64_t now)
+{
+	struct feed_state *state = peer->feed;
+
+	if (now - state->due_us < LIFE_US)
+		return;
+	if (state->is_streaming)
+		(void) peer_write(peer, " ", 1);
+	else
+		begin_poll_stream(peer);
+}
+
 bool
 poll_goes_on(struct peer *peer, int64_t now)
 {
 	struct feed_state *state = peer->feed;
 
 	if (peer->large != NULL || peer->is_blocked)
+	{
 		state->look_us = now + (int64_t) PEER_LINGER_MS * 1000;
-	else if (poll_is_whole(peer))
+		return true;
+	}
+	if (poll_is_whole(peer))
 	{
 		poll_end(peer);
 		return false;
 	}
-	else if (now < state->fails_us)
-		state->look_us = state->fails_us;
-	else if (state->has_moved)
-	{
-		state->has_moved = false;
-		state->look_us = now + (int64_t) peer->server->options->poll_timeout_s * 1000000;
-	}
-	else
+	if (now >= state->fails_us && !state->has_moved)
 	{
 		peer_close(peer, CLOSE_TRY_LATER, "what was asked for could not be caught up with in time");
 		return false;
 	}
+	if (now >= state->fails_us)
+	{
+		state->has_moved = false;
+		state->fails_us = now + (int64_t) peer->server->options->poll_timeout_s * 1000000;
+	}
+	show_life(peer, now);
+	state->look_us = now + LIFE_US < state->fails_us ? now + LIFE_US : state->fails_us;
 	return true;
 }
 

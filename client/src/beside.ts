@@ -38,7 +38,7 @@ export async function fetchItems(from: Pick<ChannelContext, 'base' | 'fetch' | '
 			if (token && (context.token === undefined || reason === 'unauthorized'))
 				context.token = await token(reason) ?? undefined;
 			const { frames, position } = await poll(context, { subscribe: [{ ref: 0, ...subscription }], timeout },
-				controller.signal);
+				controller.signal, () => {});
 			const end = readItems(frames, stage);
 
 			return position ?? end ?? '';

@@ -275,7 +275,12 @@ export class Connection
 			const channel = this.#options.transports[index]!.open(context, {
 				frame: (input) => isOpen() && link.frame(input),
 				held: (reason) => isOpen() && this.#isReady && this.#setState(reason ? 'reconnecting' : 'connected', reason),
-				alive: () => { this.#lastSeen = performance.now(); },
+				alive: () =>
+				{
+					this.#lastSeen = performance.now();
+					if (this.#channel === link && !this.#isReady)
+						this.#adopt(link);		// the attempt fails when nothing comes for so long
+				},
 				closed: (code, message) => isOpen() && link.closed(code, message)
 			});
 

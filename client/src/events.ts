@@ -3,38 +3,31 @@
 // events.ts
 //	Server-sent events over fetch: EventSource can send neither a token nor a body.
 
-import { idle, post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
+import { idle, post, readPieces, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
 
 /** Reads a body as server-sent events, calling data() with each and alive() for each piece that came. */
 export async function readEvents(body: ReadableStream<Uint8Array>, data: (text: string) => void,
 	alive: () => void): Promise<void>
 {
-	const reader = body.getReader();
-	const decoder = new TextDecoder();
 	let rest = '';
-	let lines: string[] = [];
+	let text = '';
 
-	for (;;)
+	await readPieces(body, (piece) =>
 	{
-		const { done, value } = await reader.read();
+		const all = (rest + piece).split(/\r?\n/);
 
-		if (done)
-			return;
-		alive();
-		const pieces = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
-
-		rest = pieces.pop()!;
-		for (const line of pieces)
+		rest = all.pop()!;
+		for (const line of all)
 		{
 			if (line.startsWith('data:'))
-				lines.push(line.slice(5));		// a blank before JSON does no harm
-			else if (line === '' && lines.length > 0)
+				text += line.slice(5) + '\n';		// blanks around JSON do no harm
+			else if (!line && text)
 			{
-				data(lines.join('\n'));
-				lines = [];
+				data(text);
+				text = '';
 			}
 		}
-	}
+	}, alive);
 }
 
 /** Opens the stream and reads it to its end. */
@@ -48,7 +41,7 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 
 	if (!response.ok || !response.body)
 		return handler.closed(response.status, (await refusal(response)).message);
-	await readEvents(response.body, (text) => signal.aborted || handler.frame(text), () => handler.alive());
+	await readEvents(response.body, (text) => signal.aborted || handler.frame(text), handler.alive);
 	if (!signal.aborted)
 		handler.closed(0, 'the stream ended');
 }

@@ -4,7 +4,7 @@
 //	Long poll: one request after the other, each a session of its own that goes on where the last ended.
 
 import { RealtimeError } from './error.js';
-import { idle, post, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
+import { idle, post, readPieces, refusal, type Channel, type ChannelContext, type ChannelHandler, type Transport } from './transport.js';
 
 export interface PollAnswer
 {
@@ -12,9 +12,12 @@ export interface PollAnswer
 	position?: string;
 }
 
-/** One request. Rejects as fetch does, or with a RealtimeError whose detail is the HTTP status. */
+/**
+ * One request; alive() is called with each piece of a long answer. Rejects as fetch does, or with a RealtimeError whose
+ * detail is the HTTP status.
+ */
 export async function poll(context: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, body: object,
-	signal: AbortSignal): Promise<PollAnswer>
+	signal: AbortSignal, alive: () => void): Promise<PollAnswer>
 {
 	const response = await post(context, '/v1/poll', body, signal);
 
@@ -24,11 +27,14 @@ export async function poll(context: Pick<ChannelContext, 'base' | 'fetch' | 'tok
 
 		throw new RealtimeError(code, message, response.status);
 	}
-	const answer = await response.json() as PollAnswer;
+	let text = '';
 
-	if (!Array.isArray(answer?.frames))
-		throw new RealtimeError('bad_frame', 'no frames', 0);
-	return answer;
+	await readPieces(response.body!, (piece) => { text += piece; }, alive);
+	const answer = JSON.parse(text) as PollAnswer;
+
+	if (Array.isArray(answer?.frames))
+		return answer;
+	throw new RealtimeError('bad_frame', 'no frames', 0);
 }
 
 /** Polls until the signal. */
@@ -42,19 +48,13 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 			return handler.frame(idle);
 
 		// The first answer says that this works, and where we are: no news is waited for.
-		const answer = await poll(context, { subscribe, timeout: isFirst ? 0 : 25 }, signal);
-		let last: unknown;
+		const { frames, position } = await poll(context, { subscribe, timeout: isFirst ? 0 : 25 }, signal, handler.alive);
 
-		for (last of answer.frames)
-		{
-			if (!signal.aborted)
-				handler.frame(last);
-		}
 		// The batch is closed by the answer's position when no frame did.
-		if (!signal.aborted && answer.position && (last as { op?: unknown } | null)?.op !== 'position')
-			handler.frame({ op: 'position', position: answer.position });
-		if (!signal.aborted)
-			handler.alive();
+		if (position && (frames.at(-1) as { op?: unknown } | null)?.op !== 'position')
+			frames.push({ op: 'position', position });
+		for (const frame of frames)
+			handler.frame(frame);		// who has closed the channel does not listen any more
 	}
 }
 

@@ -89,6 +89,21 @@ export function post(context: Pick<ChannelContext, 'base' | 'fetch' | 'token'>, 
 	});
 }
 
+/** Reads a body to its end, as text, calling piece() with each that comes, and alive(). */
+export async function readPieces(body: ReadableStream<Uint8Array>, piece: (text: string) => void,
+	alive: () => void): Promise<void>
+{
+	const decoder = new TextDecoder();
+	const reader = body.getReader();
+	let value;
+
+	while ((value = (await reader.read()).value))
+	{
+		alive();
+		piece(decoder.decode(value, { stream: true }));
+	}
+}
+
 /** What an HTTP answer that is no success says. */
 export async function refusal(response: Response): Promise<{ code: string; message: string }>
 {

@@ -79,3 +79,39 @@ for (const transports of [undefined, [serverSentEvents], [longPoll]])
 		assert.deepEqual(reasons.slice(0, 4), ['connect', 'connect', 'expiring', 'expiring']);
 	});
 }
+
+test('an answer that comes in pieces for longer than an attempt may take', async (t) =>
+{
+	const position = '1-0123456789abcdef/10:10:';
+	const frames = JSON.stringify({ frames: [
+		{ op: 'welcome', session: '1', protocol: 1, epoch: '1-0123456789abcdef', heartbeat: 25 },
+		{ op: 'subscribed', ref: 0, view: '1', position, feature: 'orders', entity: 'order' }, { op: 'position', position }
+	], position }).replace(',{', ' '.repeat(20) + ',{');		// blanks, as signs of life
+	let asked = 0;
+	const { client } = setUp(t, {
+		transports: [longPoll],
+		connectTimeout: 300,
+		fetch: (async (_url: unknown, { signal }: { signal: AbortSignal }) =>
+		{
+			if (asked++ > 0)		// the first answer is all that comes
+				return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+			const bytes = new TextEncoder().encode(frames);
+			let at = 0;
+			return new Response(new ReadableStream({
+				async pull(controller)
+				{
+					await new Promise((resolve) => setTimeout(resolve, 40));
+					if (at >= bytes.length)
+						return controller.close();
+					controller.enqueue(bytes.subarray(at, at += 20));
+				}
+			}));
+		}) as unknown as typeof fetch
+	});
+	const states: string[] = [];
+	client.status.subscribe(({ state }) => states.push(state));
+	client.subscribeToEntity('orders', 'order', () => {});
+	await until(() => client.status.value.state === 'connected');
+	assert.ok(frames.length / 20 * 40 > 600, 'twice what an attempt may take');
+	assert.deepEqual(states.filter((one, i) => one !== states[i - 1]), ['connecting', 'connected']);
+});

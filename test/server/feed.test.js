@@ -235,6 +235,18 @@ test('a poll is not over while a subscription is in the past', async () => {
 	const answer = (await raw.answer()).json();
 	assert.deepEqual(answer.frames.map((f) => f.op), ['welcome', 'subscribed', 'position', 'commit', 'position', 'position']);
 	assert.equal(answer.position, 'e/5:5:');
+	// One that takes longer than it may begins to be answered, and blanks go on.
+	raw.write(request('GET', '/v1/poll?feature=a&timeout=1&since=e%2F0%3A0%3A'));
+	await until('it is there', async () => (await stats(asker)).sessions === 2);
+	await ask('{"op":"behind","is":true}');
+	const head = await raw.answer();
+	assert.deepEqual([head.status, head.headers['content-length']], [200, undefined]);
+	await until('blanks come', () => / $/.test(Buffer.concat([raw.data, ...raw.chunks]).toString()));
+	await ask('{"op":"behind","is":false}');
+	await ask('{"op":"position","text":"e/6:6:"}');
+	const late = JSON.parse((await raw.rest()).toString());
+	assert.deepEqual(late.frames.map((f) => f.op), ['welcome', 'subscribed', 'position']);
+	assert.equal(late.position, 'e/6:6:');
 	raw.destroy();
 	asker.destroy();
 });
