@@ -239,9 +239,10 @@ test('a poll is not over while a subscription is in the past', async () => {
 	raw.write(request('GET', '/v1/poll?feature=a&timeout=1&since=e%2F0%3A0%3A'));
 	await until('it is there', async () => (await stats(asker)).sessions === 2);
 	await ask('{"op":"behind","is":true}');
+	// Who is asked meanwhile stays.
+	await until('blanks come', async () => await stats(asker) && / $/.test(Buffer.concat([raw.data, ...raw.chunks]).toString()));
 	const head = await raw.answer();
 	assert.deepEqual([head.status, head.headers['content-length']], [200, undefined]);
-	await until('blanks come', () => / $/.test(Buffer.concat([raw.data, ...raw.chunks]).toString()));
 	await ask('{"op":"behind","is":false}');
 	await ask('{"op":"position","text":"e/6:6:"}');
 	const late = JSON.parse((await raw.rest()).toString());
