@@ -27,14 +27,17 @@ const options = readOptions({ runs: 3, connections: 10000, near: NEAR, only: [..
 	{ runs: 1, connections: 200, near: 400 });
 const runs = [];
 
+/** What a process has for itself, in swap, too: pages of files the system takes away from who is idle. */
+const memory = (child) => child.memory('RssAnon') + child.memory('VmSwap');
+
 /** What n connections add to a server that has seen a few. */
 async function measure(what, running, load, connections = options.connections)
 {
 	const first = await startLoad(running.port, { connections: Math.ceil(options.connections / 100), ...load });
-	const before = running.child.memory();
+	const before = memory(running.child);
 	const rest = await startLoad(running.port, { connections, first: 1000, ...load });
 
-	runs.push({ what, connections, bytes: (running.child.memory() - before) / connections,
+	runs.push({ what, connections, bytes: (memory(running.child) - before) / connections,
 		seconds: rest.ready.seconds });
 	await rest.stop();
 	await first.stop();
