@@ -51,6 +51,7 @@
 
 /* Close codes of our own. */
 #define CLOSE_RESTART 1012
+#define CLOSE_TRY_LATER 1013
 #define CLOSE_BAD_FRAMES 1008
 #define CLOSE_UNAUTHORIZED 4001
 #define CLOSE_EXPIRED 4003

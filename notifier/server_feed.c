@@ -18,7 +18,6 @@
 #include "server_feed.h"
 #include "stats.h"
 
-
 /* What ends a stream, told apart from an answer over. */
 static const char *
 code_of(unsigned code)

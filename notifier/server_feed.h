@@ -9,8 +9,6 @@
 
 #include "peer.h"
 
-#define CLOSE_TRY_LATER 1013	/* RFC 6455's registry */
-
 struct feed_state
 {
 	struct buffer cors;			/* header lines, with a terminating zero */

@@ -16,6 +16,7 @@
 
 #include "memory.h"
 #include "peer.h"
+#include "protocol.h"
 #include "server_feed.h"
 
 #define POLL_COLLECT_MAX ((size_t) 256 * 1024)	/* bytes */

@@ -126,7 +126,7 @@ role_arrived(void *arg, struct role_access *role)
 	{
 		session_error(session, ref, CODE_UNAVAILABLE, "the database cannot be asked now", NULL);
 		if (session->identity == NULL)
-			session_end(session, CODE_UNAVAILABLE, "the database cannot be asked now", 1013);
+			session_end(session, CODE_UNAVAILABLE, "the database cannot be asked now", CLOSE_TRY_LATER);
 		leave_user(session->worker, candidate);
 	}
 	else if (!role->is_member)

@@ -51,10 +51,16 @@ rt_as_root()
 rt_install_packages()
 {
 	local what=$1
+	local lock=
 	shift
 	command -v apt-get >/dev/null 2>&1 ||
 		rt_die "$what is missing, and there is no apt-get to install it: please install $*"
 	rt_log "$what is missing: installing $*"
+	# Layers run beside each other; apt does one thing at a time.
+	if [ -n "${RT_ROOT:-}" ]; then
+		exec {lock}>"$RT_ROOT/apt.lock"
+		flock "$lock"
+	fi
 	if [ -z "${RT_APT_UPDATED:-}" ]; then
 		rt_as_root apt-get update -q >&2 || rt_log "apt-get update failed; trying with the old lists"
 		RT_APT_UPDATED=1
@@ -62,6 +68,7 @@ rt_install_packages()
 	rt_as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get install -q -y --no-install-recommends "$@" >&2 ||
 		rt_die "$what is missing and could not be installed: please install $*"
+	if [ -n "$lock" ]; then exec {lock}>&-; fi
 }
 
 # Installs the package of a command when the command is missing: rt_need_command COMMAND PACKAGE...

@@ -43,7 +43,7 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 		return handler.closed(response.status, (await refusal(response)).message);
 	await readEvents(response.body, (text) => signal.aborted || handler.frame(text), handler.alive);
 	if (!signal.aborted)
-		handler.closed(0, 'the stream ended');
+		handler.closed(0, 'stream ended');
 }
 
 /** Server-sent events: one long response. Sending anything opens it anew. */

@@ -54,7 +54,10 @@ async function run(context: ChannelContext, handler: ChannelHandler, signal: Abo
 		if (position && (frames.at(-1) as { op?: unknown } | null)?.op !== 'position')
 			frames.push({ op: 'position', position });
 		for (const frame of frames)
-			handler.frame(frame);		// who has closed the channel does not listen any more
+		{
+			if (!signal.aborted)
+				handler.frame(frame);
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ export interface ConnectionOptions
 	/** Milliseconds: no pause is longer. Default: 30 s. */
 	maxDelay: number;
 
-	/** Milliseconds until an attempt that the server has not taken has failed. Default: 10 s. */
+	/** Milliseconds until an attempt that the server has not taken, and on which nothing comes, has failed. Default: 10 s. */
 	connectTimeout: number;
 
 	/** Milliseconds between tries of the first transport while on another one. Default: 60 s. */

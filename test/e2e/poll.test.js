@@ -114,10 +114,10 @@ test('a request is answered when it has caught up, however short its timeout', a
 	const rows = Number(await stage.value('SELECT (SELECT count(*) FROM item) + (SELECT count(*) FROM other)'));
 	assert.equal(peer.rows.length, rows, 'both snapshots');
 	const watcher = await stage.peer();
-	await watcher.settle(await stage.write("UPDATE other SET name = repeat('y', 3000)"));
+	await watcher.settle(await stage.write("UPDATE other SET name = repeat('y', 1000)"));
 	await peer.poll(0);
 	assert.equal(peer.events.length, 3000, 'from memory');
-	await watcher.settle(await stage.write("UPDATE other SET name = repeat('z', 3000)"));
+	await watcher.settle(await stage.write("UPDATE other SET name = repeat('z', 1000)"));
 	const second = await stage.start();			// has nothing in memory
 	peer.url = second.url;
 	await peer.poll(0);
@@ -128,6 +128,7 @@ test('a request is answered when it has caught up, however short its timeout', a
 test('one snapshot comes late: no answer without it, and none at all when poll-timeout is over', async () =>
 {
 	const peer = stage.poller({ subscribe: [{ ...item, snapshot: true }, { feature: 'shop', entity: 'other', snapshot: true }] });
+	await stage.write('DELETE FROM other WHERE id > 500');
 	const client = await stage.database.connect('locker');
 	await client.query('BEGIN; LOCK TABLE other IN ACCESS EXCLUSIVE MODE');
 	// The other view has its rows, and its news with a position after it.

@@ -314,7 +314,7 @@ test('a token expires while the next one, read already, is under way', async () 
 				return;
 			}
 			writeFileSync(file, 'second\n');
-			send({ op: 'expiring', expires: '2026-01-01T00:00:00Z' });
+			send({ op: 'expiring', expires: now() + 5 });
 		});
 	});
 	await new Promise((resolve) => server.on('listening', resolve));
