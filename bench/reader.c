@@ -5,7 +5,7 @@
  *	  A consumer of events for benchmarks, as cheap as one can be: it reads and counts.
  *
  * "log" follows realtime.commit_log as a notifier does.  Model:
- * 1. Polling: rows that the poll's snapshot sees and the last one did not. It rests four times as long as a poll that had some took;
+ * 1. Polling: rows that the poll's snapshot sees and the last one did not. It rests eight times as long as a poll that had some took;
  *	  then a commit wakes the server's wait, at the latest after FAST_MS while rows come, SLOW_MS while none do.
  * 2. After IDLE_POLLS empty polls it asks the other connection to arm the doorbell, and polls on
  *	  while that waits (at most LOCK_TIMEOUT_MS) for writers that were told not to ring.
@@ -30,7 +30,7 @@
 
 enum
 {
-	REST = 4,					/* times what a poll took */
+	REST = 8,					/* times what a poll took */
 	REST_MAX_US = 4000,
 	FAST_MS = 5,
 	SLOW_MS = 10,

@@ -9,6 +9,7 @@
 #define REALTIME_COMPAT_H
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_collation.h"
@@ -49,6 +50,17 @@ compat_flush_position(void)
 	return GetFlushRecPtr(NULL);
 #else
 	return GetFlushRecPtr();
+#endif
+}
+
+/* The oldest transaction whose status is still kept; XactTruncationLock is held. */
+static inline TransactionId
+compat_oldest_status(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransamVariables->oldestClogXid;
+#else
+	return ShmemVariableCache->oldestClogXid;
 #endif
 }
 

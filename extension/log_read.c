@@ -7,15 +7,18 @@
  * Model
  * 1. In this order: wait for a commit; lock the log's children, so that until the end of the transaction prune cannot
  *	  empty any; ask whether the log still has all that the position has not seen; take a new snapshot; read with it;
- *	  flush the WAL. So when the first row comes all is known: history is whole, what the snapshot sees is durable, and
- *	  the snapshot is the position from which the next poll reads.
+ *	  flush the WAL as far as what was read needs. So when the first row comes all is known: history is whole, what comes
+ *	  is durable, and the snapshot is the position from which the next poll reads.
  * 2. As SQL these are three statements, each with a plan to be set up and ended. Here is one, and the usual read of no
  *	  or one row needs no sort.
  * 3. What a position has not seen is xid >= xmax OR xid = ANY (xip). Ids below xmax by little are read with one scan
  *	  from the lowest of them on; those far below, of transactions that run for long, are looked up each.
  * 4. Rows go through a sort and a store that spill at work_mem, with their events as they are in the table:
  *	  pointers to TOAST, mostly, where they are large.
- * 5. Who may execute the function may read the log: tables are opened past privileges (catalog.h).
+ * 5. What a snapshot sees is durable, but for commits with synchronous_commit = off. Of those PostgreSQL keeps, beside
+ *	  the status, how far the WAL must be flushed. Of what else has been inserted nothing is flushed: a flush of it would
+ *	  compete with those of the commits to come.
+ * 6. Who may execute the function may read the log: tables are opened past privileges (catalog.h).
  */
 #include "postgres.h"
 
@@ -70,6 +73,8 @@ typedef struct Reading
 {
 	const RealtimePosition *since;
 	uint64		first;			/* 0: none */
+	uint64		flush_group;	/* of transaction ids that were looked at last, plus one; 0: none */
+	XLogRecPtr	flush_to;		/* the WAL that what was taken needs */
 	TupleDesc	desc;			/* of the log */
 	AttrNumber	attnums[LOG_COLUMNS];
 	HeapTuple	only;			/* the one row so far */
@@ -207,6 +212,18 @@ is_covered(const RealtimePosition *position, uint64 xid)
 		&& bsearch(&xid, position->xip, position->nxip, sizeof(uint64), compare_xids) == NULL;
 }
 
+/* Notes how far the WAL must be flushed before a transaction is shown. */
+static void
+note_commit(Reading *reading, uint64 xid)
+{
+	uint64		group = xid / COMMIT_LSN_GROUP + 1;
+
+	if (group == reading->flush_group)
+		return;
+	reading->flush_group = group;
+	reading->flush_to = Max(reading->flush_to, realtime_position_commit_lsn(xid));
+}
+
 /* Takes what a scan of a child finds and the position does not cover. */
 static void
 scan_child(Reading *reading, Relation log, Relation index, ScanKey key)
@@ -218,11 +235,14 @@ scan_child(Reading *reading, Relation log, Relation index, ScanKey key)
 	while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != NULL)
 	{
 		bool		isnull;
-		Datum		xid = heap_getattr(tuple, attnum, reading->desc, &isnull);
+		uint64		xid = U64FromFullTransactionId(DatumGetFullTransactionId(
+									heap_getattr(tuple, attnum, reading->desc, &isnull)));
 
 		CHECK_FOR_INTERRUPTS();
-		if (!is_covered(reading->since, U64FromFullTransactionId(DatumGetFullTransactionId(xid))))
-			take_row(reading, tuple);
+		if (is_covered(reading->since, xid))
+			continue;
+		note_commit(reading, xid);
+		take_row(reading, tuple);
 	}
 	systable_endscan_ordered(scan);
 }
@@ -348,7 +368,7 @@ realtime_read(PG_FUNCTION_ARGS)
 		for (int i = 0; i < LOG_CHILDREN; i++)
 			read_child(&reading, children[i]);
 	}
-	(void) realtime_position_flush();
+	XLogFlush(reading.flush_to);
 	put_first(&reading, position, gap, waited);
 	if (reading.sort != NULL)
 		put_sorted(&reading);

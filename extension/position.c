@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/clog.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -322,12 +323,19 @@ reachable(XLogRecPtr lsn)
 }
 
 XLogRecPtr
-realtime_position_flush(void)
+realtime_position_commit_lsn(uint64 xid)
 {
-	XLogRecPtr	inserted = GetXLogInsertRecPtr();
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	TransactionId id = XidFromFullTransactionId(FullTransactionIdFromU64(xid));
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
 
-	XLogFlush(reachable(inserted));
-	return inserted;
+	if (next - xid > MaxTransactionId / 2)
+		return lsn;				/* ids that far apart cannot be compared by 32 bits */
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	if (!TransactionIdPrecedes(id, compat_oldest_status()))
+		(void) TransactionIdGetStatus(id, &lsn);
+	LWLockRelease(XactTruncationLock);
+	return lsn;
 }
 
 /* SQL: flush(upto) */

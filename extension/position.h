@@ -29,7 +29,11 @@ extern char *realtime_position_text(const char *epoch);
 /* Why the log has not all that a position does not cover, as position_error() says it; NULL when it has. */
 extern const char *realtime_position_gap(const RealtimePosition *position, const char *epoch);
 
-/* Flushes the WAL as far as it has been inserted; returns that position. */
-extern XLogRecPtr realtime_position_flush(void);
+/*
+ * How far the WAL must be flushed for a transaction that a snapshot sees committed to survive a crash: at least its
+ * commit, for each of the COMMIT_LSN_GROUP ids that xid / COMMIT_LSN_GROUP is the same of. InvalidXLogRecPtr: it does already.
+ */
+#define COMMIT_LSN_GROUP 32
+extern XLogRecPtr realtime_position_commit_lsn(uint64 xid);
 
 #endif

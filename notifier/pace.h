@@ -13,7 +13,7 @@
  *	  what the configuration says; its most PACE_PAUSE_US while it is busy and PACE_IDLE_US after (the
  *	  doorbell cannot be armed).
  * 3. Where the server waits for commits, no pause is needed; but dense ones are read in numbers, after a rest that leaves
- *	  a fifth of the time to polls: polling takes from writers what it gives to readers.
+ *	  a ninth of the time to polls: polling takes from writers what it gives to readers.
  */
 #ifndef RT_PACE_H
 #define RT_PACE_H
@@ -28,7 +28,7 @@
 #define PACE_EMPTY_POLLS 3
 #define PACE_SHARE 4			/* of the time between commits */
 #define PACE_DENSE 2			/* polls that fit between two commits: fewer, and they come in numbers */
-#define PACE_REST 4				/* times what a poll takes, where the server waits and commits are dense */
+#define PACE_REST 8				/* times what a poll takes, where the server waits and commits are dense */
 #define PACE_REST_MAX_US 4000
 #define PACE_LEAST_US 100
 #define PACE_PAUSE_US 2000
