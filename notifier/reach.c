@@ -29,13 +29,25 @@ void
 reach_wait(struct reach *reach, const struct position *position, reach_fn fn, void *arg)
 {
 	struct reach_wait *wait = memory_alloc(sizeof(*wait));
-	struct reach_wait **end = &reach->waits;
 
 	*wait = (struct reach_wait) {NULL, position, fn, arg};
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = wait;
+	if (reach->waits == NULL)
+		reach->end = &reach->waits;
+	*reach->end = wait;
+	reach->end = &wait->next;
 	reach->begun(reach->arg);
+}
+
+/* Takes out the wait that a link leads to. */
+static struct reach_wait *
+take_out(struct reach *reach, struct reach_wait **at)
+{
+	struct reach_wait *wait = *at;
+
+	*at = wait->next;
+	if (reach->end == &wait->next)
+		reach->end = at;
+	return wait;
 }
 
 void
@@ -50,8 +62,7 @@ reach_cancel(struct reach *reach, const void *arg)
 			at = &wait->next;
 			continue;
 		}
-		*at = wait->next;
-		memory_free(wait);
+		memory_free(take_out(reach, at));
 	}
 }
 
@@ -69,7 +80,7 @@ reach_advance(struct reach *reach)
 			at = &wait->next;
 			continue;
 		}
-		*at = wait->next;
+		(void) take_out(reach, at);
 		wait->fn(wait->arg);
 		memory_free(wait);
 		at = &reach->waits;		/* whoever was called may have come again or taken back */

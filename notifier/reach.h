@@ -22,7 +22,8 @@ struct reach_wait;
 struct reach
 {
 	const struct position *now; /* the stream's, borrowed; NULL before its first read */
-	struct reach_wait *waits;	/* in the order they came */
+	struct reach_wait *waits;	/* in the order they came; thousands of sessions may */
+	struct reach_wait **end;	/* where the next one goes, while there are some */
 	void		(*begun) (void *arg);	/* somebody waits: the stream is to be read */
 	void	   *arg;
 };

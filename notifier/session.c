@@ -251,7 +251,8 @@ session_is_waiting_for_auth(const struct session *session)
 bool
 session_is_settled(const struct session *session)
 {
-	return session->role != NULL && !session->is_busy && session->messages == NULL && session->ncatchups == 0;
+	return session->role != NULL && !session->is_busy && session->messages == NULL && session->ncatchups == 0
+		&& session->told == NULL;
 }
 
 void
@@ -343,6 +344,26 @@ move_subscription(struct subscription *subscription, struct worker *to, const st
 	catchup_join(to, subscription, at);
 }
 
+/* A subscription that withheld the position has ended: whoever waits for it gets it now, not with the next read. */
+static void
+push_due_position(struct session *session)
+{
+	if (session->has_news || session->syncs != NULL)
+		session_push_position(session);
+}
+
+/* The half that the session has moved to has come as far as the one it came from. */
+static void
+told_reached(void *arg)
+{
+	struct session *session = arg;
+
+	batch_unref(session->told);
+	session->told = NULL;
+	push_due_position(session);
+	subscribing_read_ended(session);
+}
+
 bool
 session_move(struct session *session)
 {
@@ -370,6 +391,11 @@ session_move(struct session *session)
 	}
 	for (struct subscription *s = session->subscriptions; s != NULL; s = s->next)
 		move_subscription(s, to, from->last);
+	if (!reach_has(&to->reach, &from->last->position))
+	{
+		session->told = batch_ref(from->last);
+		reach_wait(&to->reach, &session->told->position, told_reached, session);
+	}
 	access_request(to->access, session->role->role, false, role_known, session);
 	worker_touch(to, session);
 	return true;
@@ -384,6 +410,11 @@ session_closed(struct session *session)
 	access_cancel(worker->companion->access, session);
 	subscribing_cancel(session);
 	hold_drop(session);
+	if (session->told != NULL)
+	{
+		reach_cancel(&worker->reach, session);
+		batch_unref(session->told);
+	}
 	while (session->subscriptions != NULL)
 		session_drop_subscription(session, session->subscriptions);
 	while (session->messages != NULL)
@@ -451,14 +482,6 @@ handle_auth(struct session *session, const struct message *message)
 	start_identity(session, identity, message->ref);
 }
 
-/* A subscription that withheld the position has ended: whoever waits for it gets it now, not with the next read. */
-static void
-push_due_position(struct session *session)
-{
-	if (session->has_news || session->syncs != NULL)
-		session_push_position(session);
-}
-
 void
 session_fail_subscription(struct session *session, struct subscription *subscription, const char *code,
 						  const char *why)
@@ -495,11 +518,11 @@ handle_unsubscribe(struct session *session, const struct message *message)
 	push_due_position(session);
 }
 
-/* Whether positions must wait: for what is held, or for a subscription that is catching up. */
+/* Whether positions must wait: for what is held, for one that was told, or for a subscription that is catching up. */
 static bool
 is_withheld(const struct session *session)
 {
-	if (session->hold != NULL)
+	if (session->hold != NULL || session->told != NULL)
 		return true;
 	if (session->ncatchups == 0 && session->nrechecks == 0)
 		return false;			/* as nearly always; there may be thousands of subscriptions */

@@ -44,6 +44,7 @@ struct session
 	struct session_message *messages;
 	struct session_sync *syncs;
 	struct hold *hold;			/* what windows hold; NULL: nothing */
+	struct batch *told;			/* in the half that it moved from, to whose position the new one has not come yet; NULL: none */
 	unsigned	last_group;		/* of the last commit taken in */
 	unsigned	dirty_at;		/* place in worker->dirty or late, from 1; 0: not there */
 	unsigned	ngaps;			/* subscriptions whose gap is still to be told */

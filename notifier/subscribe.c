@@ -312,6 +312,8 @@ subscribing_read_ended(struct session *session)
 		return;
 	if (request->needs_evaluation && session->worker->evaluator == NULL)
 		(void) session_move(session);
+	if (session->told != NULL)
+		return;					/* what begins before the position that was told would be taken for told, too */
 	if (session->worker->is_inside
 		|| (request->needs_evaluation && (session->worker->evaluator == NULL
 										  || evaluator_must_wait(session->worker->evaluator))))

@@ -6,6 +6,7 @@
 
 import test, { describe } from 'node:test';
 import assert from 'node:assert/strict';
+import { isWithin } from '../e2e/lib/position.js';
 import { until } from '../e2e/lib/wait.js';
 import { CLAIMS, Desk, Watcher } from './lib/desk.js';
 
@@ -462,6 +463,46 @@ describe('rounds of evaluation', () =>
 		}
 		await ada.peer.settle(await desk.write('SELECT 1'));
 		assert.deepEqual(ada.story, ['created 1', 'created 11', 'created 21', 'created 31']);
+	});
+
+	test('who has been told a position comes to a half that is behind: nothing of before it, and no position goes back', async () =>
+	{
+		const key = 4711;
+		await desk.sql(`CREATE FUNCTION latch() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+			BEGIN PERFORM pg_advisory_xact_lock_shared(${key}); RETURN true; END $$`);
+		const { name, request } = await table({ using: `owner LIKE '%' AND latch() AND ${OWN}` });
+		await desk.sql('CREATE TABLE aside (id integer)');
+		const ada = await desk.watch({ sub: 'ada' }, request);
+		const holder = await desk.stage.database.connect('holder');
+
+		for (let i = 0; i < 3; i++)
+		{
+			const sub = `told${i}`;
+						await holder.query('SELECT pg_advisory_lock($1)', [key]);
+			await desk.write(`INSERT INTO ${name} VALUES (${i * 10 + 1}, 'ada')`);
+			await until('the round waits', async () => await desk.stage.value(`SELECT count(*) FROM pg_locks
+				WHERE locktype = 'advisory' AND NOT granted`) === '1');
+			// Batches of their own, which that half has not had.
+			const peer = await desk.peer({ sub });
+			for (let n = 0; n < 3; n++)
+				await peer.settle(await desk.write(n === 1 ? `INSERT INTO ${name} VALUES (${i * 10 + 2}, '${sub}')`
+					: 'INSERT INTO aside VALUES (1)'));
+			const told = peer.checker.position;
+			const since = await desk.stage.value('SELECT clock_timestamp()');
+			const subscribing = peer.subscribe(request);
+			// A look-up ends so.
+			await until('its policy has been looked up', async () => await desk.stage.value(`SELECT count(*) FROM pg_stat_activity
+				WHERE query = 'SELECT realtime.position()' AND state = 'idle' AND query_start > '${since}'`) !== '0');
+			await holder.query('SELECT pg_advisory_unlock($1)', [key]);
+			const view = await subscribing;
+			assert.ok(isWithin(told, view.base), `${view.base.text} is not after ${told.text}`);
+			await peer.settle(await desk.write(`INSERT INTO ${name} VALUES (${i * 10 + 3}, '${sub}')`));
+			assert.deepEqual(view.story, [`created ${i * 10 + 3}`]);
+			await peer.close();
+		}
+		await ada.peer.settle(await desk.write('SELECT 1'));
+		assert.deepEqual(ada.story, ['created 1', 'created 11', 'created 21']);
+		await holder.end();
 	});
 
 	test('leaving and coming again during a round', async () =>

@@ -170,6 +170,34 @@ test_within(void **state)
 	position_release(&desk.now);
 }
 
+/* Who comes after the last one was taken back, or called, is behind those who are left. */
+static void
+test_end(void **state)
+{
+	struct desk desk;
+	struct visitor v[6];
+
+	(void) state;
+	advance(open_desk(&desk), "a/5:5:");
+	come(&v[0], &desk, '0', "a/9:9:");
+	come(&v[1], &desk, '1', "a/9:9:");
+	reach_cancel(&desk.reach, &v[1]);
+	come(&v[2], &desk, '2', "a/7:7:");
+	advance(&desk, "a/7:7:");
+	assert_string_equal(desk.called, "2");
+	come(&v[3], &desk, '3', "a/9:9:");
+	reach_cancel(&desk.reach, &v[0]);
+	reach_cancel(&desk.reach, &v[3]);
+	assert_null(desk.reach.waits);
+	come(&v[4], &desk, '4', "a/9:9:");
+	come(&v[5], &desk, '5', "a/9:9:");
+	advance(&desk, "a/9:9:");
+	assert_string_equal(desk.called, "245");
+	for (int i = 0; i < 6; i++)
+		position_release(&v[i].position);
+	position_release(&desk.now);
+}
+
 int
 main(void)
 {
@@ -177,6 +205,7 @@ main(void)
 		cmocka_unit_test(test_has),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_within),
+		cmocka_unit_test(test_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
