@@ -31,7 +31,8 @@ extern const char *realtime_position_gap(const RealtimePosition *position, const
 
 /*
  * How far the WAL must be flushed for a transaction that a snapshot sees committed to survive a crash: at least its
- * commit, for each of the COMMIT_LSN_GROUP ids that xid / COMMIT_LSN_GROUP is the same of. InvalidXLogRecPtr: it does already.
+ * commit, for each of the COMMIT_LSN_GROUP ids (as many as clog.c keeps one LSN for) that xid / COMMIT_LSN_GROUP is the same of.
+ * InvalidXLogRecPtr: it does already.
  */
 #define COMMIT_LSN_GROUP 32
 extern XLogRecPtr realtime_position_commit_lsn(uint64 xid);
